@@ -1,0 +1,84 @@
+#!/bin/sh
+# Installs the Debian 12 packages that tokenheap's own builds need; using the library needs a compiler alone.
+#
+#   cmake/deps.sh             everything: tests, examples, benchmarks, clang, sanitizers
+#   cmake/deps.sh program     what the program `tokenheap` needs, and no more
+#   cmake/deps.sh --list      prints the list with the reasons and installs nothing
+#
+# Installs what is missing, says so first, and returns at once when nothing is. Needs root or sudo only then.
+set -eu
+
+# group, package, reason
+packages() {
+  cat <<'LIST'
+program g++                   the compiler
+program cmake                 configures by preset (3.25)
+program ninja-build           builds
+program libcli11-dev          command line of the program tokenheap
+program libfmt-dev            tables and text in examples and benchmarks
+program nlohmann-json3-dev    JSON in and out of the program tokenheap
+program libxxhash-dev         hashes of prompt prefixes
+test    ccache                makes the second build fast
+test    pkg-config            a consumer test builds with it
+test    python3               the checks of this tree: floors, mirror, headers, docs, house
+test    git                   the consumer test of a fresh clone
+test    catch2                unit tests
+test    clang-14              the second compiler
+test    libclang-rt-14-dev    its sanitizer run times
+test    valgrind              its client header, for the guard's annotations
+test    libbenchmark-dev      benchmarks
+test    libmimalloc-dev       peer in the benchmarks
+test    libjemalloc-dev       peer in the benchmarks
+test    libgoogle-perftools-dev peer in the benchmarks: tcmalloc
+test    libboost-dev          peer in the benchmarks: Boost.Pool
+LIST
+}
+
+group=${1:-all}
+case $group in
+  all | program) ;;
+  --list)
+    packages
+    exit 0
+    ;;
+  *)
+    echo "deps: '$group' is none of: all, program, --list" >&2
+    exit 2
+    ;;
+esac
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+  echo "deps: not a Debian system; nothing installed. What the builds need:" >&2
+  packages >&2
+  exit 0
+fi
+
+missing=$(packages | while read -r of package reason; do
+  [ "$group" = all ] || [ "$of" = "$group" ] || continue
+  state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+  case $state in
+    ii*) ;;
+    *) printf '%s ' "$package" ;;
+  esac
+done)
+
+if [ -z "$missing" ]; then
+  echo "deps: every package is there"
+  exit 0
+fi
+
+echo "deps: installing $missing"
+if [ "$(id -u)" = 0 ]; then
+  as_root=
+elif command -v sudo >/dev/null 2>&1; then
+  as_root=sudo
+else
+  echo "deps: neither root nor sudo; run this as root: apt-get install $missing" >&2
+  exit 1
+fi
+
+$as_root apt-get -qq -o DPkg::Lock::Timeout=120 update
+# shellcheck disable=SC2086  # the list is meant to split
+$as_root env DEBIAN_FRONTEND=noninteractive \
+  apt-get -qq -y -o DPkg::Lock::Timeout=120 install --no-install-recommends $missing >/dev/null
+echo "deps: done"
