@@ -1,0 +1,86 @@
+// What an allocation is, and the arithmetic on sizes that cannot go wrong unseen.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <tokenheap/core/config.hpp>
+
+namespace tokenheap {
+inline namespace v0 {
+
+inline constexpr std::size_t KiB = std::size_t{1} << 10;
+inline constexpr std::size_t MiB = std::size_t{1} << 20;
+inline constexpr std::size_t GiB = std::size_t{1} << 30;
+
+/// The alignment that a source gives when the caller names none: what `malloc` gives on x86-64.
+inline constexpr std::size_t default_alignment = 16;
+
+/// The largest alignment that any source of the library takes.
+inline constexpr std::size_t max_alignment = GiB;
+
+/// The largest size that any source of the library takes: room is left so that rounding up cannot wrap.
+inline constexpr std::size_t max_allocation = (~std::size_t{0} >> 1) - max_alignment;
+
+/// A piece of memory: where it starts and how many bytes the caller may use.
+///
+/// A null allocation (`data == nullptr`) is the answer "no". `size` is what was granted, at least what was asked.
+/// Give it back with the size that was granted or with the size that was asked: every source takes both.
+struct allocation {
+  void* data = nullptr;
+  std::size_t size = 0;
+
+  constexpr explicit operator bool() const noexcept { return data != nullptr; }
+  friend constexpr bool operator==(const allocation&, const allocation&) = default;
+};
+
+[[nodiscard]] constexpr bool is_power_of_two(std::size_t n) noexcept { return n != 0 && (n & (n - 1)) == 0; }
+
+[[nodiscard]] constexpr bool is_alignment(std::size_t n) noexcept { return is_power_of_two(n) && n <= max_alignment; }
+
+/// True if a source may be asked for `bytes` at `alignment`; the one test at the door of every allocator.
+[[nodiscard]] constexpr bool is_request(std::size_t bytes, std::size_t alignment) noexcept {
+  return bytes != 0 && bytes <= max_allocation && is_alignment(alignment);
+}
+
+/// Rounds `n` up to a multiple of `alignment`, a power of two. Requires n <= SIZE_MAX - alignment + 1.
+[[nodiscard]] constexpr std::size_t align_up(std::size_t n, std::size_t alignment) noexcept {
+  return (n + alignment - 1) & ~(alignment - 1);
+}
+
+[[nodiscard]] constexpr std::size_t align_down(std::size_t n, std::size_t alignment) noexcept {
+  return n & ~(alignment - 1);
+}
+
+[[nodiscard]] constexpr std::size_t divide_up(std::size_t n, std::size_t by) noexcept {
+  return n / by + static_cast<std::size_t>(n % by != 0);
+}
+
+/// a + b into `out`; false if it does not fit, and then `out` is unspecified.
+[[nodiscard]] constexpr bool checked_add(std::size_t a, std::size_t b, std::size_t& out) noexcept {
+  return !__builtin_add_overflow(a, b, &out);
+}
+
+/// a * b into `out`; false if it does not fit, and then `out` is unspecified.
+[[nodiscard]] constexpr bool checked_mul(std::size_t a, std::size_t b, std::size_t& out) noexcept {
+  return !__builtin_mul_overflow(a, b, &out);
+}
+
+/// Rounds up into `out`; false if the result does not fit or `alignment` is no power of two.
+[[nodiscard]] constexpr bool checked_align_up(std::size_t n, std::size_t alignment, std::size_t& out) noexcept {
+  if (!is_power_of_two(alignment) || !checked_add(n, alignment - 1, out)) return false;
+  out = align_down(out, alignment);
+  return true;
+}
+
+/// Moves an address by bytes; the one place where byte arithmetic on addresses is written down.
+[[nodiscard]] inline void* offset(void* address, std::size_t bytes) noexcept {
+  return static_cast<unsigned char*>(address) + bytes;
+}
+
+[[nodiscard]] inline std::uintptr_t address_of(const void* address) noexcept {
+  return reinterpret_cast<std::uintptr_t>(address);
+}
+
+}  // namespace v0
+}  // namespace tokenheap

@@ -1,0 +1,47 @@
+// Every macro of the library: its version, its assert level, and what the compiler was told about exceptions.
+#pragma once
+
+#define TOKENHEAP_VERSION_MAJOR 0
+#define TOKENHEAP_VERSION_MINOR 1
+#define TOKENHEAP_VERSION_PATCH 0
+
+/// How much of its own contracts the library checks: 0 nothing, 1 cheap checks, 2 all O(1) checks, 3 walks whole structures.
+///
+/// The level never changes a layout. Set it alike in all translation units of a program: inline functions differ by it.
+#ifndef TOKENHEAP_ASSERT_LEVEL
+#define TOKENHEAP_ASSERT_LEVEL 1
+#endif
+
+#if defined(__cpp_exceptions)
+#define TOKENHEAP_HAS_EXCEPTIONS 1
+#else
+#define TOKENHEAP_HAS_EXCEPTIONS 0
+#endif
+
+// paths that are taken once per chunk or once per failure stay out of the caller's inlined code
+#define TOKENHEAP_COLD __attribute__((noinline, cold))
+#define TOKENHEAP_NOINLINE __attribute__((noinline))
+#define TOKENHEAP_INLINE inline __attribute__((always_inline))
+
+// a broken contract is a bug of the program: it stops at once, at the place that shows it
+#define TOKENHEAP_CHECK_(level, condition) \
+  ((TOKENHEAP_ASSERT_LEVEL < (level) || static_cast<bool>(condition)) ? void() : __builtin_trap())
+#define TOKENHEAP_ASSERT(condition) TOKENHEAP_CHECK_(1, condition)
+#define TOKENHEAP_ASSERT_FULL(condition) TOKENHEAP_CHECK_(2, condition)
+#define TOKENHEAP_ASSERT_WALK(condition) TOKENHEAP_CHECK_(3, condition)
+
+namespace tokenheap {
+inline namespace v0 {
+
+/// The version of these headers, as numbers that a program can compare.
+struct version {
+  int major_number;
+  int minor_number;
+  int patch_number;
+  friend constexpr bool operator==(const version&, const version&) = default;
+};
+
+inline constexpr version library_version{TOKENHEAP_VERSION_MAJOR, TOKENHEAP_VERSION_MINOR, TOKENHEAP_VERSION_PATCH};
+
+}  // namespace v0
+}  // namespace tokenheap
