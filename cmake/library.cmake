@@ -1,0 +1,24 @@
+# The targets that users link. tokenheap::tokenheap never mentions CUDA; a target for a part stands when the part does.
+
+file(GLOB_RECURSE tokenheap_headers CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/include/tokenheap/*.hpp ${PROJECT_SOURCE_DIR}/include/tokenheap/*.h)
+
+# headers that need a toolkit or a third party; they say so in one #error where it is absent
+set(tokenheap_plain_headers ${tokenheap_headers})
+list(FILTER tokenheap_plain_headers EXCLUDE REGEX
+  "/tokenheap/(source/(cuda[^/]*|pinned|vmm)\\.hpp|device/cuda\\.hpp|adapt/|plan/|observe/report\\.hpp|kv/tier_redis\\.hpp)")
+
+add_library(tokenheap INTERFACE)
+add_library(tokenheap::tokenheap ALIAS tokenheap)
+target_compile_features(tokenheap INTERFACE cxx_std_20)
+target_sources(tokenheap INTERFACE
+  FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${tokenheap_plain_headers})
+
+if(TOKENHEAP_CUDA)
+  find_package(CUDAToolkit QUIET)
+endif()
+if(CUDAToolkit_FOUND)
+  add_library(tokenheap_cuda INTERFACE)
+  add_library(tokenheap::cuda ALIAS tokenheap_cuda)
+  target_link_libraries(tokenheap_cuda INTERFACE tokenheap::tokenheap CUDA::cudart)
+endif()

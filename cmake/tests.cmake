@@ -1,0 +1,45 @@
+# Helpers of tests/CMakeLists.txt.
+
+# the test framework's main and runner, compiled once for all floors
+function(tokenheap_add_catch_main)
+  file(GLOB support CONFIGURE_DEPENDS support/*.cpp)
+  add_library(tests_main OBJECT ${support})
+  target_include_directories(tests_main PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(tests_main PUBLIC tokenheap_own)
+  if(TARGET Catch2::Catch2WithMain)
+    target_link_libraries(tests_main PUBLIC Catch2::Catch2WithMain)
+  else()
+    target_link_libraries(tests_main PUBLIC Catch2::Catch2)
+  endif()
+  # the runner is the one slow file of the tests and needs neither speed nor instrumentation
+  set_source_files_properties(support/catch_main.cpp PROPERTIES COMPILE_OPTIONS "-O0;-g0;-w")
+endfunction()
+
+# tests_<floor> out of tests/<floor>/*.cpp; each file is the test <floor>.<file>
+function(tokenheap_add_floor_tests floor)
+  file(GLOB sources CONFIGURE_DEPENDS ${floor}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(tests_${floor} ${sources})
+  target_link_libraries(tests_${floor} PRIVATE tests_main ${ARGN})
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    add_test(NAME ${floor}.${name} COMMAND tests_${floor} --filenames-as-tags --warn NoTests "[#${name}]")
+    set_tests_properties(${floor}.${name} PROPERTIES TIMEOUT 300 LABELS ${floor} SKIP_RETURN_CODE 77
+      WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
+  endforeach()
+endfunction()
+
+function(tokenheap_add_program_tests)
+  file(GLOB scripts CONFIGURE_DEPENDS program/*.py)
+  if(NOT TARGET tokenheap_program OR NOT Python3_Interpreter_FOUND)
+    return()
+  endif()
+  foreach(script IN LISTS scripts)
+    cmake_path(GET script STEM name)
+    add_test(NAME program.${name}
+      COMMAND ${Python3_EXECUTABLE} ${script} $<TARGET_FILE:tokenheap_program> ${PROJECT_SOURCE_DIR})
+    set_tests_properties(program.${name} PROPERTIES TIMEOUT 300 LABELS program SKIP_RETURN_CODE 77)
+  endforeach()
+endfunction()
