@@ -1,0 +1,58 @@
+// Request traces: what a line of one says, and how to read a file of either public format.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace program {
+
+/// What went wrong, in words for the person at the terminal; empty when nothing did.
+using complaint = std::string;
+
+/// The longest prompt or answer that a trace may name.
+inline constexpr std::uint64_t longest_request = 2147483647;
+
+/// How many tokens one prefix id of a Mooncake trace stands for.
+inline constexpr std::uint32_t tokens_per_prefix_id = 512;
+
+/// One request of a trace, as the file says it.
+struct trace_request {
+  double arrival_ms = 0;
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t output_tokens = 0;
+  std::vector<std::uint64_t> prefix_ids;  ///< equal ids stand for equal prefixes; empty where the format has none
+};
+
+enum class trace_format { mooncake, azure };
+
+/// Takes each request in the file's order.
+using trace_sink = std::function<void(trace_request&&)>;
+
+/// Reads a whole trace and hands every request to `sink`; memory does not grow with the file.
+///
+/// Returns  an empty complaint, or file, line, field and reason; requests before the bad line were already handed over
+complaint read_trace(const std::string& path, trace_format format, const trace_sink& sink);
+
+/// One line of a Mooncake trace: a JSON object; unknown fields are skipped.
+///
+/// Returns  an empty complaint, or field and reason
+complaint parse_mooncake_line(std::string_view line, trace_request& out);
+
+/// An Azure trace line by line: a CSV header with three known names in any order, then the requests.
+class azure_parser {
+ public:
+  /// Finds the columns; the first line of the file.
+  complaint header(std::string_view line);
+  complaint row(std::string_view line, trace_request& out);
+
+ private:
+  std::vector<std::string> fields_;
+  std::size_t columns_ = 0;
+  std::size_t time_ = 0;
+  std::size_t context_ = 0;
+  std::size_t generated_ = 0;
+};
+
+}  // namespace program
