@@ -38,6 +38,7 @@ int run(int argc, char** argv) {
     commands.emplace_back(sub, declare(*sub));
   };
   add("waste", "slots that paging and a contiguous reservation leave empty", declare_waste);
+  add("generate", "print the requests of the seeded generator as a Mooncake trace", declare_generate);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
