@@ -31,7 +31,7 @@ NAMED = [
     ("a JSON parser", re.compile(r"^plan/"), re.compile(r"<(?:nlohmann|rapidjson|simdjson)|\bnlohmann::|\bsimdjson::")),
     ("xxHash", re.compile(r"^kv/prefix_index\.hpp$"), re.compile(r"<xxh|\bXXH\w+")),
     ("fmt", re.compile(r"^observe/report\.hpp$"), re.compile(r"<fmt/|\bfmt::")),
-    ("sanitizers or Valgrind", re.compile(r"^policy/guard\.hpp$"), re.compile(
+    ("sanitizers or Valgrind", re.compile(r"^(policy/guard|alloc/annotate)\.hpp$"), re.compile(
         r"<(?:sanitizer|valgrind)/|\b__asan_\w+|\bVALGRIND_\w+")),
 ]
 

@@ -1,0 +1,100 @@
+# Tests of the tree itself: layers, headers one by one, pages, programs of users.
+
+set(scripts ${PROJECT_SOURCE_DIR}/cmake)
+set(compilers ${GCC_PROGRAM} ${CLANG_PROGRAM})
+
+function(tokenheap_add_check name)
+  add_test(NAME ${name} COMMAND ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS tree TIMEOUT 600)
+endfunction()
+
+if(NOT Python3_Interpreter_FOUND)
+  tokenheap_left_out("floors, mirror, headers, docs, house, compile_fail" "python3 not found; cmake/deps.sh installs it")
+else()
+  foreach(check IN ITEMS floors mirror docs house)
+    tokenheap_add_check(${check} ${Python3_EXECUTABLE} ${scripts}/${check}.py)
+    tokenheap_add_check(${check}.self_test ${Python3_EXECUTABLE} ${scripts}/${check}.py --self-test)
+  endforeach()
+  tokenheap_add_check(commands ${Python3_EXECUTABLE} ${scripts}/docs.py --commands)
+
+  foreach(compiler IN LISTS compilers)
+    cmake_path(GET compiler STEM compiler_name)
+    foreach(mode IN ITEMS alone noexcept hostile)
+      tokenheap_add_check(headers.${mode}.${compiler_name} ${Python3_EXECUTABLE} ${scripts}/headers.py ${mode} ${compiler})
+    endforeach()
+  endforeach()
+  if(GCC_PROGRAM)
+    tokenheap_add_check(headers.weight ${Python3_EXECUTABLE} ${scripts}/headers.py weight ${GCC_PROGRAM})
+  endif()
+  if(NVCC_PROGRAM)
+    tokenheap_add_check(headers.nvcc ${Python3_EXECUTABLE} ${scripts}/headers.py nvcc ${NVCC_PROGRAM})
+  endif()
+  if(GCC_PROGRAM AND CLANG_PROGRAM)
+    set(all_compilers ${compilers})
+    if(NVCC_PROGRAM)
+      list(APPEND all_compilers ${NVCC_PROGRAM})
+    endif()
+    tokenheap_add_check(headers.self_test ${Python3_EXECUTABLE} ${scripts}/headers.py --self-test ${all_compilers})
+  else()
+    tokenheap_left_out("headers with the second compiler" "g++ or clang++ not found; cmake/deps.sh installs both")
+  endif()
+
+  # messages differ between compilers; the phrases are g++'s
+  if(GCC_PROGRAM)
+    tokenheap_add_check(compile_fail.self_test ${Python3_EXECUTABLE} ${scripts}/compile_fail.py --self-test ${GCC_PROGRAM})
+    file(GLOB defects CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/compile_fail/*.cpp)
+    foreach(defect IN LISTS defects)
+      cmake_path(GET defect STEM name)
+      tokenheap_add_check(compile_fail.${name} ${Python3_EXECUTABLE} ${scripts}/compile_fail.py ${GCC_PROGRAM} ${defect}
+        -I${PROJECT_SOURCE_DIR}/include -I${CMAKE_CURRENT_SOURCE_DIR})
+    endforeach()
+  endif()
+endif()
+
+# CMake's own check: one translation unit for each header of the target's header set
+set_target_properties(tokenheap PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+tokenheap_add_check(headers.sets ${CMAKE_COMMAND} --build ${PROJECT_BINARY_DIR} --target all_verify_interface_header_sets)
+set_tests_properties(headers.sets PROPERTIES RUN_SERIAL ON)
+
+# twice in one program, with and without exceptions, and through nvcc
+foreach(variant IN ITEMS plain noexcept)
+  add_executable(odr_${variant} odr/first.cpp odr/second.cpp)
+  target_link_libraries(odr_${variant} PRIVATE tokenheap_own)
+  tokenheap_add_check(odr.${variant} odr_${variant})
+endforeach()
+target_compile_options(odr_noexcept PRIVATE -fno-exceptions -fno-rtti)
+if(NVCC_PROGRAM)
+  tokenheap_add_check(odr.nvcc_build ${NVCC_PROGRAM} -std=c++20 -x cu -I ${PROJECT_SOURCE_DIR}/include
+    odr/first.cpp odr/second.cpp -o ${PROJECT_BINARY_DIR}/bin/odr_nvcc)
+  tokenheap_add_check(odr.nvcc ${PROJECT_BINARY_DIR}/bin/odr_nvcc)
+  set_tests_properties(odr.nvcc_build PROPERTIES WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} FIXTURES_SETUP odr_nvcc)
+  set_tests_properties(odr.nvcc PROPERTIES FIXTURES_REQUIRED odr_nvcc)
+endif()
+
+# programs of users, out of an installed tree that was moved after the install
+function(tokenheap_add_consumer case)
+  tokenheap_add_check(consumer.${case} ${CMAKE_COMMAND} -DCASE=${case} -DROOT=${PROJECT_SOURCE_DIR}
+    -DBUILD=${PROJECT_BINARY_DIR} -DWORK=${PROJECT_BINARY_DIR}/consumer -DVERSION=${PROJECT_VERSION}
+    -DCOMPILER=${CMAKE_CXX_COMPILER} -DLAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}
+    -P ${CMAKE_CURRENT_SOURCE_DIR}/consumer/run.cmake)
+  if(case STREQUAL "install")
+    set_tests_properties(consumer.install PROPERTIES FIXTURES_SETUP installed)
+  else()
+    set_tests_properties(consumer.${case} PROPERTIES FIXTURES_REQUIRED installed)
+  endif()
+endfunction()
+
+if(TOKENHEAP_INSTALL)
+  foreach(case IN ITEMS install version find_package add_subdirectory fetch_content)
+    tokenheap_add_consumer(${case})
+  endforeach()
+  find_program(PKG_CONFIG_PROGRAM pkg-config)
+  if(PKG_CONFIG_PROGRAM)
+    tokenheap_add_consumer(pkg_config)
+  else()
+    tokenheap_left_out("consumer test of pkg-config" "pkg-config not found; cmake/deps.sh installs it")
+  endif()
+  if(TARGET tokenheap::cuda)
+    tokenheap_add_consumer(cuda)
+  endif()
+endif()
