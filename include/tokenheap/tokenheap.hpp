@@ -6,7 +6,11 @@
 #include <tokenheap/core/result.hpp>
 #include <tokenheap/concepts/policy.hpp>
 #include <tokenheap/concepts/source.hpp>
+#include <tokenheap/policy/guard.hpp>
+#include <tokenheap/policy/limit.hpp>
 #include <tokenheap/policy/lock.hpp>
 #include <tokenheap/policy/none.hpp>
+#include <tokenheap/policy/stats.hpp>
+#include <tokenheap/policy/trace.hpp>
 #include <tokenheap/source/fixed.hpp>
 #include <tokenheap/source/host.hpp>
