@@ -25,7 +25,7 @@ inline constexpr std::size_t max_allocation = (~std::size_t{0} >> 1) - max_align
 /// A piece of memory: where it starts and how many bytes the caller may use.
 ///
 /// A null allocation (`data == nullptr`) is the answer "no". `size` is what was granted, at least what was asked.
-/// Give it back with the size that was granted or with the size that was asked: every source takes both.
+/// Give it back as it came: with the size that was granted, not with the size that was asked.
 struct allocation {
   void* data = nullptr;
   std::size_t size = 0;

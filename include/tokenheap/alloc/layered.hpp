@@ -1,0 +1,63 @@
+// Composition by type: a source and the layers above it, bottom first.
+#pragma once
+
+#include <tokenheap/alloc/guarded.hpp>
+#include <tokenheap/alloc/over.hpp>
+#include <tokenheap/alloc/with.hpp>
+
+namespace tokenheap {
+inline namespace v0 {
+
+/// Folds a source and layers into one type: each layer's `on<everything below>`.
+template <source Source, class... Layers>
+struct column {
+  using type = Source;
+};
+template <source Source, class Layer, class... Rest>
+struct column<Source, Layer, Rest...> {
+  using type = typename column<typename Layer::template on<Source>, Rest...>::type;
+};
+
+/// True for the layers that may ask a callback to make room.
+template <class Layer>
+inline constexpr bool relieves = false;
+template <limit_policy P>
+inline constexpr bool relieves<with<P>> = true;
+
+/// An allocator made of a source and the layers above it, read from the bottom up.
+///
+/// Give it a name of its own by inheritance; the name is short in error messages and can be declared ahead. Each part
+/// finds its own options aggregate among the arguments of the constructor; an option that nobody takes is an error.
+///
+/// Fails     as its parts; where a limit has a callback, a refusal asks it and tries again, outside all locks
+/// Threads   as its parts; safe with a `with<spin_lock>` or `with<mutex_lock>` on top
+/// Cost      that of its parts: calls inline, empty parts take no space
+/// Example   struct staging : layered<host_source, arena<>, slab<>, with<counters>> {};
+template <source Source, class Layer, class... Layers>
+class layered : public column<Source, Layer, Layers...>::type {
+  using top = typename column<Source, Layer, Layers...>::type;
+  static constexpr int max_tries = 16;
+
+ public:
+  template <class... Options>
+  layered(const Options&... given) : top(given...) {
+    static_assert((takes_option<top, Options>() && ...), "no part of this column takes one of these options");
+  }
+
+  [[nodiscard]] TOKENHEAP_INLINE allocation allocate(std::size_t bytes,
+                                                     std::size_t alignment = default_alignment) noexcept {
+    allocation a = top::allocate(bytes, alignment);
+    if constexpr (may_relieve) {
+      // a hundred polite callbacks that free nothing must not become an endless loop
+      for (int tries = 0; this->relieve(bytes, !a) && !a && tries != max_tries; ++tries)
+        a = top::allocate(bytes, alignment);
+    }
+    return a;
+  }
+
+ private:
+  static constexpr bool may_relieve = relieves<Layer> || (relieves<Layers> || ...);
+};
+
+}  // namespace v0
+}  // namespace tokenheap
