@@ -1,0 +1,348 @@
+// The books of a block pool: who is free, cached or live, and the order in which blocks are handed out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <tokenheap/concepts/kv.hpp>
+#include <tokenheap/core/allocation.hpp>
+#include <tokenheap/core/result.hpp>
+#include <tokenheap/kv/column.hpp>
+#include <tokenheap/kv/eviction.hpp>
+#include <tokenheap/kv/layout.hpp>
+#include <tokenheap/kv/prefix_index.hpp>
+#include <tokenheap/policy/guard.hpp>
+#include <tokenheap/policy/lock.hpp>
+#include <tokenheap/policy/none.hpp>
+
+namespace tokenheap {
+inline namespace v0 {
+namespace kv {
+
+/// Hears of nothing.
+struct no_events {
+  constexpr void on_all_cleared() noexcept {}
+};
+
+/// The choices of a pool that one thread uses and that reports every misuse; inherit it and override by name.
+///
+/// Example   struct shared : kv::default_policy { using lock = spin_lock; };
+struct default_policy {
+  using lock = no_lock;
+  using guard = report_misuse;
+  using prefixes = radix_index<>;
+  using evict = lru;
+  using events = no_events;
+};
+
+static_assert(pool_policy<default_policy>);
+
+/// Copies the keys and values of one block over another, for memory that the CPU cannot touch; runs under no lock.
+struct block_copy {
+  void (*run)(void* user, block_id from, block_id to) noexcept = nullptr;
+  void* user = nullptr;
+};
+
+/// The amounts of a pool.
+struct pool_options {
+  std::size_t blocks = 0;         ///< usable blocks; a null block is one more
+  std::size_t block_tokens = 16;
+  bool null_block = false;        ///< keep id 0 back, for the padding of page tables
+  bool cache = true;              ///< keep published blocks findable after they are let go
+  const char* name = "kv";
+  std::uint64_t seed = 0;         ///< of the prefix index's hash
+  block_copy copy{};
+};
+
+/// What a pool holds at one moment. free + cached + live == total, always.
+struct pool_stats {
+  std::size_t total = 0;      ///< usable blocks
+  std::size_t free = 0;       ///< hold nothing
+  std::size_t cached = 0;     ///< hold a published prefix and can be evicted at any time
+  std::size_t live = 0;       ///< referenced
+  std::size_t published = 0;  ///< cached blocks, and the live ones that can be found
+  std::size_t peak_live = 0;
+  std::size_t evictions = 0;
+  std::size_t asked_tokens = 0;   ///< prompt tokens of all sequences that were opened with the cache
+  std::size_t reused_tokens = 0;  ///< those of them that were found
+  std::size_t bookkeeping_bytes = 0;
+
+  /// What can be had at once.
+  [[nodiscard]] std::size_t available() const noexcept { return free + cached; }
+};
+
+/// A block at one time of its life: the same id with another generation is another block.
+struct block_key {
+  block_id id = no_block;
+  std::uint32_t generation = 0;
+  friend constexpr bool operator==(const block_key&, const block_key&) = default;
+};
+
+/// Where the keys and values lie, if the pool knows.
+struct pool_memory {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+  bool cpu_accessible = false;
+  layout shape{};
+  void* below = nullptr;
+  void (*give_back)(void* below, allocation memory) noexcept = nullptr;
+};
+
+/// Keeps the books of one `block_pool`; sequences share it with the pool and outlive it safely.
+///
+/// Made by `block_pool::open` and not for use alone. A block is live while it is referenced. Then a published one is
+/// cached, and any other is free. Handed out are first the free ones, the latest released first, then those never
+/// used, by id, then the cached ones in the order of the policy.
+///
+/// Requires  the lock held, except for open and copy
+/// Threads   not safe; `lock()` is there for its users
+/// Cost      O(1) per block, no memory after open
+template <pool_policy Policy>
+class pool_state {
+ public:
+  using prefixes = typename Policy::prefixes;
+  using position = typename prefixes::position;
+
+  [[nodiscard]] failure open(const pool_options& with) noexcept {
+    options_ = with;
+    first_ = with.null_block ? 1 : 0;
+    end_ = static_cast<block_id>(with.blocks + first_);
+    fresh_ = first_;
+    const bool room = states_.open(end_) && stack_.open(end_) && order_.open(with.cache ? end_ : 0);
+    if (!room) {
+      return {.code = errc::out_of_memory, .pool = with.name, .what = "rows of a block pool, in blocks",
+              .need = with.blocks, .limit = max_blocks, .fix = "use fewer blocks"};
+    }
+    if (!with.cache) return {};
+    result<prefixes> made = prefixes::open(
+        {.blocks = end_, .block_tokens = with.block_tokens, .seed = with.seed, .name = with.name});
+    if (!made) return made.why();
+    index_ = static_cast<prefixes&&>(*made);
+    return {};
+  }
+
+  [[nodiscard]] std::size_t free_count() const noexcept { return top_ + (end_ - fresh_); }
+  [[nodiscard]] std::size_t available() const noexcept { return free_count() + order_.size(); }
+  [[nodiscard]] std::size_t total() const noexcept { return options_.blocks; }
+  [[nodiscard]] std::size_t live() const noexcept { return live_; }
+  [[nodiscard]] bool is_block(block_id id) const noexcept { return id >= first_ && id < end_; }
+
+  /// Hands out `n` blocks with one reference each. Requires n <= available().
+  void take(block_id* out, std::size_t n) noexcept {
+    std::size_t taken = 0;
+    for (; taken < n && top_ != 0; ++taken) states_[out[taken] = stack_[--top_]].references = 1;
+    for (; taken < n && fresh_ != end_; ++taken) states_[out[taken] = fresh_++].references = 1;
+    for (; taken < n; ++taken) states_[out[taken] = evict_one()].references = 1;
+    live_ += n;
+    if (live_ > peak_live_) peak_live_ = live_;
+  }
+
+  /// Drops one reference; the last one makes the block cached or free.
+  [[nodiscard]] errc give(block_id id) noexcept {
+    if (!is_block(id)) return errc::invalid_argument;
+    state& at = states_[id];
+    if ((at.references & count_mask) == 0) return errc::double_free;
+    if ((--at.references & count_mask) != 0) return errc::ok;
+    ++at.generation;
+    --live_;
+    if (at.references == 0) {
+      stack_[top_++] = id;
+    } else {
+      order_.push(id);
+    }
+    return errc::ok;
+  }
+
+  /// Adds a reference to a live or cached block.
+  void hold(block_id id) noexcept {
+    state& at = states_[id];
+    if ((at.references & count_mask) == 0) {
+      static_cast<void>(order_.remove(id));
+      ++live_;
+    }
+    ++at.references;
+  }
+
+  [[nodiscard]] std::uint32_t references(block_id id) const noexcept { return states_[id].references & count_mask; }
+  [[nodiscard]] bool is_published(block_id id) const noexcept { return (states_[id].references & published_bit) != 0; }
+  [[nodiscard]] block_key key_of(block_id id) const noexcept { return {id, states_[id].generation}; }
+  [[nodiscard]] bool is_current(block_key key) const noexcept {
+    return is_block(key.id) && references(key.id) != 0 && states_[key.id].generation == key.generation;
+  }
+  /// True if a holder may write into the block: nobody else holds it and nobody can find it.
+  [[nodiscard]] bool is_writable(block_id id) const noexcept { return states_[id].references == 1; }
+
+  /// How many of `ids` are cached: holding them takes them out of what is available.
+  [[nodiscard]] std::size_t count_cached(const block_id* ids, std::size_t n) const noexcept {
+    std::size_t cached = 0;
+    for (std::size_t at = 0; at < n; ++at) cached += references(ids[at]) == 0;
+    return cached;
+  }
+
+  /// Makes the blocks `from` to `to` of a chain findable; those before `from` are.
+  void publish(position root, const block_id* chain, std::size_t from, std::size_t to) noexcept {
+    position at = from == 0 ? root : index_.position_of(chain[from - 1]);
+    for (; from < to; ++from) {
+      const block_id id = chain[from];
+      if (is_published(id)) {
+        at = index_.position_of(id);
+        continue;
+      }
+      at = index_.publish(at, id);
+      states_[id].references |= published_bit;
+    }
+  }
+
+  /// Makes up to `n` cached blocks free, in the order of the policy; returns how many.
+  std::size_t evict(std::size_t n) noexcept {
+    std::size_t gone = 0;
+    for (; gone < n && order_.size() != 0; ++gone) stack_[top_++] = evict_one();
+    return gone;
+  }
+
+  /// Forgets everything, as if just opened. False, and nothing changes, while a block is live.
+  [[nodiscard]] bool reset() noexcept {
+    if (live_ != 0) return false;
+    static_cast<void>(evict(order_.size()));
+    top_ = 0;
+    fresh_ = first_;
+    return true;
+  }
+
+  /// Copies the memory of a block, through the user's callback if there is one. Requires can_copy().
+  void copy(block_id from, block_id to) noexcept {
+    if (options_.copy.run != nullptr) return options_.copy.run(options_.copy.user, from, to);
+    std::memcpy(address(to), address(from), memory_.shape.block_bytes());
+  }
+  [[nodiscard]] bool can_copy() const noexcept {
+    return options_.copy.run != nullptr || (memory_.data != nullptr && memory_.cpu_accessible);
+  }
+  [[nodiscard]] void* address(block_id id) const noexcept {
+    return memory_.data == nullptr ? nullptr : offset(memory_.data, id * memory_.shape.block_bytes());
+  }
+
+  void report(errc code, const char* what, std::size_t need, const char* fix) noexcept {
+    guard_.on_misuse({.code = code, .pool = options_.name, .what = what, .need = need, .available = available(),
+                      .limit = total(), .fix = fix});
+  }
+
+  void count_reuse(std::size_t asked, std::size_t reused) noexcept { asked_ += asked, reused_ += reused; }
+
+  [[nodiscard]] pool_stats stats() const noexcept {
+    return {.total = total(), .free = free_count(), .cached = order_.size(), .live = live_, .published = index_.size(),
+            .peak_live = peak_live_, .evictions = evictions_, .asked_tokens = asked_, .reused_tokens = reused_,
+            .bookkeeping_bytes = sizeof *this + states_.bytes() + stack_.bytes() + order_.bytes() + index_.bytes()};
+  }
+
+  /// Walks every block, the free stack, the order and the index, and counts again what the books say.
+  [[nodiscard]] bool is_valid() const noexcept {
+    std::size_t live = 0;
+    std::size_t cached = 0;
+    std::size_t stacked = 0;
+    std::uint64_t sum = 0;
+    for (block_id id = first_; id < end_; ++id) {
+      const bool published = is_published(id);
+      const bool referenced = references(id) != 0;
+      if (options_.cache && index_.is_published(id) != published) return false;
+      if (order_.contains(id) != (published && !referenced)) return false;
+      if (id >= fresh_ && (published || referenced)) return false;
+      live += referenced;
+      cached += published && !referenced;
+      if (id >= fresh_ || published || referenced) continue;
+      ++stacked;
+      sum += fingerprint(id);
+    }
+    // equal counts and equal sums of fingerprints: the stack holds exactly the free blocks, each once
+    for (std::size_t at = 0; at < top_; ++at) sum -= fingerprint(stack_[at]);
+    const bool counts = live == live_ && cached == order_.size() && stacked == top_ && sum == 0;
+    return counts && live + cached + free_count() == total() && order_.is_valid() &&
+           (!options_.cache || index_.is_valid()) && parents_leave_later();
+  }
+
+  [[nodiscard]] typename Policy::lock& lock() noexcept { return lock_; }
+  [[nodiscard]] const pool_options& options() const noexcept { return options_; }
+  [[nodiscard]] prefixes& index() noexcept { return index_; }
+  [[nodiscard]] const prefixes& index() const noexcept { return index_; }
+  [[nodiscard]] const typename Policy::evict& order() const noexcept { return order_; }
+  [[nodiscard]] typename Policy::events& events() noexcept { return events_; }
+  [[nodiscard]] pool_memory& memory() noexcept { return memory_; }
+  [[nodiscard]] const pool_memory& memory() const noexcept { return memory_; }
+
+  /// The pool and every open handle count as one holder each; the last one deletes the books.
+  void join() noexcept { ++holders_; }
+  [[nodiscard]] bool leave() noexcept { return --holders_ == 0; }
+
+ private:
+  static constexpr std::uint32_t published_bit = std::uint32_t{1} << 31;
+  static constexpr std::uint32_t count_mask = published_bit - 1;
+
+  struct state {
+    std::uint32_t references;
+    std::uint32_t generation;
+  };
+
+  [[nodiscard]] block_id evict_one() noexcept {
+    const block_id id = order_.victim();
+    // chains leave tail first, so this loop runs only if somebody gave back what was not theirs
+    for (block_id below; (below = index_.blocker(id)) != no_block;) forget(below);
+    static_cast<void>(order_.remove(id));
+    index_.remove(id);
+    states_[id].references = 0;
+    ++evictions_;
+    return id;
+  }
+
+  TOKENHEAP_COLD void forget(block_id id) noexcept {
+    index_.remove(id);
+    states_[id].references &= count_mask;
+    if (order_.remove(id)) stack_[top_++] = id;
+  }
+
+  [[nodiscard]] static std::uint64_t fingerprint(block_id id) noexcept {
+    return (id + std::uint64_t{1}) * (id + std::uint64_t{0x9e3779b97f4a7c15});
+  }
+
+  // of each cached block, somebody who holds the prefix before it is live or leaves later
+  [[nodiscard]] bool parents_leave_later() const noexcept {
+    if constexpr (requires { order_.after(block_id{}); }) {
+      column<std::uint32_t> place;
+      if (order_.size() == 0 || !place.open(end_)) return true;
+      std::uint32_t rank = 0;
+      for (block_id id = order_.victim(); id != no_block; id = order_.after(id)) place[id] = ++rank;
+      for (block_id id = order_.victim(); id != no_block; id = order_.after(id)) {
+        const position parent = index_.parent_of(id);
+        bool later = prefixes::is_root(parent);
+        if (!later) {
+          index_.each_holder(parent, [&](block_id up) { later = later || references(up) != 0 || place[up] > place[id]; });
+        }
+        if (!later) return false;
+      }
+    }
+    return true;
+  }
+
+  pool_options options_{};
+  column<state> states_;
+  column<block_id> stack_;
+  std::size_t top_ = 0;
+  std::size_t live_ = 0;
+  block_id first_ = 0;
+  block_id end_ = 0;
+  block_id fresh_ = 0;
+  typename Policy::evict order_;
+  prefixes index_;
+  std::size_t peak_live_ = 0;
+  std::size_t evictions_ = 0;
+  std::size_t asked_ = 0;
+  std::size_t reused_ = 0;
+  std::size_t holders_ = 0;
+  pool_memory memory_{};
+  [[no_unique_address]] typename Policy::lock lock_;
+  [[no_unique_address]] typename Policy::guard guard_;
+  [[no_unique_address]] typename Policy::events events_;
+};
+
+}  // namespace kv
+}  // namespace v0
+}  // namespace tokenheap

@@ -1,0 +1,64 @@
+// Comparing and mixing the tokens of one block.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <tokenheap/concepts/kv.hpp>
+
+namespace tokenheap {
+inline namespace v0 {
+namespace kv {
+
+/// True if `n` tokens are equal, pair by pair; made for the few dozen tokens of a block.
+[[nodiscard]] inline bool equal_tokens(const token* a, const token* b, std::size_t n) noexcept {
+  constexpr std::size_t step = 16;
+  for (; n >= step; n -= step, a += step, b += step) {
+    // a fixed count without a branch inside is what compilers turn into a handful of vector compares
+    std::uint64_t different = 0;
+    for (std::size_t at = 0; at < step; at += 2) {
+      std::uint64_t left;
+      std::uint64_t right;
+      std::memcpy(&left, a + at, sizeof left);
+      std::memcpy(&right, b + at, sizeof right);
+      different |= left ^ right;
+    }
+    if (different != 0) return false;
+  }
+  for (std::size_t at = 0; at < n; ++at)
+    if (a[at] != b[at]) return false;
+  return true;
+}
+
+/// Mixes tokens by 64-bit products folded to half their width; the default of `radix_index`.
+///
+/// Fast and even, with a seed that outsiders do not know. Not cryptographic and need not be: every hit is compared
+/// token by token, so a collision costs one comparison and never a wrong block.
+struct mixed_hash {
+  [[nodiscard]] std::uint64_t operator()(const token* tokens, std::size_t n, std::uint64_t seed) const noexcept {
+    std::uint64_t mixed = fold(seed ^ 0x2d358dccaa6c78a5, n ^ 0x8bb84b93962eacc9);
+    std::size_t at = 0;
+    for (; at + 4 <= n; at += 4) {
+      std::uint64_t two[2];
+      std::memcpy(two, tokens + at, sizeof two);
+      mixed = fold(two[0] ^ 0x4b33a62ed433d4a3, two[1] ^ mixed);
+    }
+    for (; at < n; ++at) mixed = fold(tokens[at] ^ 0x4d5a2da51de1aa47, mixed);
+    return fold(mixed, 0xa0761d6478bd642f);
+  }
+
+ private:
+  __extension__ using wide = unsigned __int128;
+
+  [[nodiscard]] static std::uint64_t fold(std::uint64_t a, std::uint64_t b) noexcept {
+    const wide product = static_cast<wide>(a) * b;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  }
+};
+
+static_assert(token_hash<mixed_hash>);
+
+}  // namespace kv
+}  // namespace v0
+}  // namespace tokenheap
