@@ -43,8 +43,10 @@ class slot_stack {
     std::size_t wanted = capacity_ < 32 ? 32 : capacity_;
     while (wanted < slots) wanted *= 2;
     const auto limit = static_cast<std::size_t>(end_ - first_);
-    auto** const grown = static_cast<void**>(std::realloc(first_, wanted * sizeof(void*)));
+    auto** const grown = static_cast<void**>(std::malloc(wanted * sizeof(void*)));
     if (grown == nullptr) return false;
+    if (used != 0) std::memcpy(grown, first_, used * sizeof(void*));
+    std::free(first_);
     first_ = grown;
     top_ = grown + used;
     end_ = grown + limit;
