@@ -37,7 +37,9 @@ int run(int argc, char** argv) {
     CLI::App* sub = app.add_subcommand(name, text);
     commands.emplace_back(sub, declare(*sub));
   };
+  add("serve", "serve a trace with a small decoder, then check every logit", declare_serve);
   add("waste", "slots that paging and a contiguous reservation leave empty", declare_waste);
+  add("prefix", "replay the prefix ids of a trace through the prefix index", declare_prefix);
   add("generate", "print the requests of the seeded generator as a Mooncake trace", declare_generate);
   try {
     app.parse(argc, argv);

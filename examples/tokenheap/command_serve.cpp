@@ -1,0 +1,104 @@
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "commands.hpp"
+#include "engine.hpp"
+#include "options.hpp"
+#include "progress.hpp"
+#include "report.hpp"
+
+namespace program {
+namespace {
+
+constexpr std::uint32_t default_blocks = 384;
+constexpr std::uint32_t everyone = ~std::uint32_t{0};
+
+struct serve_options {
+  workload_options work{.trace = {}, .format = trace_format::mooncake, .requests = 192, .scale = 32, .seed = 1};
+  engine_options engine;
+  std::uint32_t verify = everyone;
+  std::int64_t corrupt_block = -1;
+  bool json = false;
+};
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// job n of `total` is one of `wanted` that are spread evenly over the run
+bool chosen(std::size_t n, std::size_t total, std::size_t wanted) {
+  return wanted >= total || (n + 1) * wanted / total != n * wanted / total;
+}
+
+int fail(const complaint& why) {
+  std::fprintf(stderr, "tokenheap: %s\n", why.c_str());
+  return went_wrong;
+}
+
+int run_serve(const serve_options& options) {
+  workload work;
+  if (const complaint bad = work.open(options.work); !bad.empty()) return refuse(bad);
+  engine_options amounts = options.engine;
+  amounts.seed = options.work.seed;
+  if (amounts.blocks == 0)
+    amounts.blocks = std::max<std::uint32_t>(default_blocks, work.longest() / amounts.block_tokens + 1);
+  if (options.corrupt_block >= 0) {
+    if (options.corrupt_block >= amounts.blocks)
+      return refuse(fmt::format("--corrupt-block: the pool has blocks 0 to {}", amounts.blocks - 1));
+    amounts.corrupt = static_cast<kv::block_id>(options.corrupt_block);
+  }
+  const auto server = std::make_unique<engine>(work, amounts);
+  if (const complaint bad = server->open(); !bad.empty()) return fail(bad);
+  const std::size_t total = work.jobs().size();
+  const auto serving = std::chrono::steady_clock::now();
+  {
+    progress_bar bar("serving", total);
+    const complaint bad = server->run([&](std::size_t n) { return chosen(n, total, options.verify); },
+                                      [&](std::size_t done) { bar.at(done); });
+    if (!bad.empty()) return fail(bad);
+  }
+  const double serve_seconds = seconds_since(serving);
+  const auto verifying = std::chrono::steady_clock::now();
+  const verification check = verify(server->model(), work, server->recorded());
+  const serve_report report{work, *server, amounts, check, serve_seconds, seconds_since(verifying)};
+  const int printed = print(options.json ? to_json(report) : to_table(report));
+  for (const complaint& difference : check.differences) static_cast<void>(fail(difference));
+  if (check.out_of_memory) return fail("no memory to decode every request again");
+  if (amounts.corrupt && !server->outcome().corrupted) return fail("--corrupt-block: nobody ever read that block again");
+  return check.mismatches == 0 ? printed : went_wrong;
+}
+
+}  // namespace
+
+command declare_serve(CLI::App& app) {
+  const auto chosen = std::make_shared<serve_options>();
+  workload_options& work = chosen->work;
+  engine_options& amounts = chosen->engine;
+  CLI::Option* format = trace_options(app, work.trace, work.format);
+  format->needs(app.get_option("--trace"));
+  app.get_option("--trace")->needs(format);
+  count_option(app, "--requests", work.requests, 1, most_requests, "how many requests are served (default 192)");
+  checked(app.add_option("--scale", work.scale, "lengths are divided by this (default 32)"), decimal(0.001, 1e6));
+  count_option(app, "--blocks", amounts.blocks, 1, most_blocks,
+               "blocks in the pool (default 384, or what the longest request needs)");
+  count_option(app, "--block-tokens", amounts.block_tokens, 1, 4096, "tokens in a block (default 16)");
+  count_option(app, "--max-batch", amounts.max_batch, 1, 65536, "requests that run at once (default 32)");
+  count_option(app, "--step-tokens", amounts.step_tokens, 1, 65536, "tokens computed in one step (default 256)");
+  checked(app.add_option("--watermark", amounts.watermark, "share of the blocks that admission leaves (default 0.01)"),
+          decimal(0, 1));
+  checked(app.add_option("--load", amounts.load, "tokens that arrive while one is computed (default 2)"),
+          decimal(0.001, 1e6));
+  count_option(app, "--seed", work.seed, 0, any_seed, "of weights, requests and sampling (default 1)");
+  count_or_word(app, "--verify", chosen->verify, "all", everyone, most_requests,
+                "how many requests are decoded again (default all)");
+  checked(app.add_option("--corrupt-block", chosen->corrupt_block,
+                         "self-test: flip one byte of this block while it is in use, so that the check must fail"),
+          whole(0, most_blocks));
+  app.add_flag("--json", chosen->json, "print one JSON object instead of the table");
+  return [chosen] { return run_serve(*chosen); };
+}
+
+}  // namespace program

@@ -1,0 +1,228 @@
+#include "engine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace program {
+namespace {
+
+complaint described(const tokenheap::failure& why) {
+  char text[320];
+  tokenheap::describe(why, text, sizeof text);
+  return text;
+}
+
+bool earlier(const request_ptr& a, const request_ptr& b) { return a->job < b->job; }
+
+}  // namespace
+
+complaint engine::open() {
+  if (!model_.open(weight_memory_, options_.seed)) return "no memory for the weights";
+  auto made = block_pool::open({.blocks = options_.blocks, .block_tokens = options_.block_tokens, .name = "kv"},
+                               layout_of_model(options_.block_tokens), kv_memory_);
+  if (!made) return described(made.why());
+  pool_.emplace(std::move(*made));
+  watermark_blocks_ = static_cast<std::size_t>(std::ceil(options_.watermark * options_.blocks));
+  double tokens = 0;
+  for (const job& j : work_.jobs()) tokens += j.longest();
+  const double span = work_.jobs().back().arrival_ms - work_.jobs().front().arrival_ms;
+  ms_per_token_ = span * options_.load / tokens;
+  clock_ms_ = work_.jobs().front().arrival_ms;
+  return {};
+}
+
+complaint engine::run(const std::function<bool(std::size_t)>& wants_logits,
+                      const std::function<void(std::size_t)>& progress) {
+  recorded_.resize(work_.jobs().size());
+  for (std::size_t n = 0; n < recorded_.size(); ++n)
+    if (wants_logits(n)) recorded_[n].reserve(std::size_t{work_.jobs()[n].output_tokens} * model_shape::vocabulary);
+  while (arrived_ < work_.jobs().size() || !waiting_.empty() || !running_.empty()) {
+    if (complaint bad = arrive(); !bad.empty()) return bad;
+    if (complaint bad = admit(); !bad.empty()) return bad;
+    if (running_.empty()) continue;
+    grow_all();
+    if (complaint bad = compute(); !bad.empty()) return bad;
+    corrupt();
+    count_step();
+    finish_done();
+    progress(out_.requests + out_.rejected);
+  }
+  return check_end();
+}
+
+complaint engine::arrive() {
+  const std::span<const job> jobs = work_.jobs();
+  // nothing to do until somebody comes
+  if (waiting_.empty() && running_.empty()) clock_ms_ = std::max(clock_ms_, jobs[arrived_].arrival_ms);
+  for (; arrived_ < jobs.size() && jobs[arrived_].arrival_ms <= clock_ms_; ++arrived_) {
+    // the last token is never fed back, so it needs no slot
+    if (blocks_for(jobs[arrived_].longest() - 1) > options_.blocks) {
+      ++out_.rejected;
+      recorded_[arrived_] = {};
+      continue;
+    }
+    request_ptr made = open_request(request_memory_, work_, arrived_, options_.block_tokens);
+    if (made == nullptr) return "no memory for a request";
+    waiting_.push_back(std::move(made));
+  }
+  return {};
+}
+
+complaint engine::admit() {
+  while (!waiting_.empty() && running_.size() < options_.max_batch) {
+    if (!admit_one(*waiting_.front())) {
+      if (!running_.empty()) return {};
+      return fmt::format("request {} finds no room in an empty pool", waiting_.front()->job);
+    }
+    const auto place = std::upper_bound(running_.begin(), running_.end(), waiting_.front(), earlier);
+    running_.insert(place, std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+  out_.most_running = std::max<std::uint64_t>(out_.most_running, running_.size());
+  return {};
+}
+
+bool engine::admit_one(request& r) {
+  const std::size_t cached = pool_->match(r.all_tokens()) / options_.block_tokens;
+  const std::size_t wanted = blocks_for(r.known) - cached + watermark_blocks_;
+  // somebody has to run: the first request may use the last block
+  if (!running_.empty() && pool_->stats().available() < wanted) return false;
+  auto opened = out_.open.measure(
+      [&] { return sequence::open(*pool_, r.all_tokens(), {.expected_tokens = work_.jobs()[r.job].longest()}); });
+  if (!opened) return false;
+  r.blocks.emplace(std::move(*opened));
+  r.computed = static_cast<std::uint32_t>(r.blocks->cached_tokens());
+  (++r.admissions == 1 ? out_.prefix_hit_tokens : out_.recomputed_hit_tokens) += r.computed;
+  r.addresses_known = 0;
+  r.look_up(*pool_);
+  return true;
+}
+
+void engine::grow_all() {
+  for (std::size_t i = 0; i < running_.size();) {
+    request& r = *running_[i];
+    const std::span<const std::uint32_t> fresh = r.all_tokens().subspan(r.blocks->length());
+    if (fresh.empty() || out_.grow.measure([&] { return r.blocks->append(fresh); }) == tokenheap::errc::ok) {
+      r.look_up(*pool_);
+      ++i;
+      continue;
+    }
+    // whoever came last makes room, and that may be this one
+    preempt_last();
+  }
+}
+
+void engine::preempt_last() {
+  request_ptr last = std::move(running_.back());
+  running_.pop_back();
+  ++out_.preemptions;
+  // what it wrote stays findable until somebody needs the blocks
+  static_cast<void>(last->blocks->publish(last->computed));
+  out_.close.measure([&] { return last->blocks->close(); });
+  last->blocks.reset();
+  last->computed = 0;
+  waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), last, earlier), std::move(last));
+}
+
+std::span<row> engine::plan_rows() {
+  const std::size_t most = std::max<std::size_t>(options_.step_tokens, running_.size());
+  const tokenheap::allocation room = scratch_memory_.allocate(most * sizeof(row), alignof(row));
+  if (!room) return {};
+  row* const rows = static_cast<row*>(room.data);
+  std::size_t planned = 0;
+  std::size_t others = running_.size();
+  for (const request_ptr& r : running_) {
+    // everybody gets one token at least; who came first may take what is left of the step
+    --others;
+    const std::size_t limit = most - planned - others;
+    const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(limit, r->known - r->computed));
+    float* logits = nullptr;
+    if (r->computed + count == r->known) {
+      logits = static_cast<float*>(scratch_memory_.allocate(model_shape::vocabulary * sizeof(float)).data);
+      if (logits == nullptr) return {};
+    }
+    for (std::uint32_t k = 0; k < count; ++k) {
+      const std::uint32_t at = r->computed + k;
+      new (&rows[planned++]) row{r->tokens[at], at, &r->cache, at + 1 == r->known ? logits : nullptr};
+    }
+  }
+  return {rows, planned};
+}
+
+complaint engine::compute() {
+  if (running_.empty()) return {};
+  const std::span<const row> rows = plan_rows();
+  if (rows.empty() || !model_.forward(rows, scratch_memory_)) return "no memory for the scratch of a step";
+  std::size_t at = 0;
+  for (const request_ptr& r : running_) {
+    const row* last = nullptr;
+    for (; at < rows.size() && rows[at].cache == &r->cache; ++at) last = &rows[at];
+    r->computed = last->position + 1;
+    if (r->blocks->publish(r->computed) != tokenheap::errc::ok) return "a sequence refused to publish what was written";
+    if (last->logits != nullptr) take_logits(*r, last->logits);
+  }
+  out_.computed_tokens += rows.size();
+  clock_ms_ += static_cast<double>(rows.size()) * ms_per_token_;
+  scratch_memory_.reset();
+  return {};
+}
+
+void engine::take_logits(request& r, const float* logits) {
+  recorded_logits& kept = recorded_[r.job];
+  if (kept.capacity() != 0) kept.insert(kept.end(), logits, logits + model_shape::vocabulary);
+  r.tokens[r.known++] = work_.choose(r.job, r.generated++, {logits, model_shape::vocabulary});
+}
+
+void engine::finish_done() {
+  const auto done = [&](request_ptr& r) {
+    if (!r->done()) return false;
+    out_.close.measure([&] { return r->blocks->close(); });
+    ++out_.requests;
+    out_.prompt_tokens += work_.jobs()[r->job].prompt_tokens;
+    out_.generated_tokens += r->generated;
+    return true;
+  };
+  std::erase_if(running_, done);
+}
+
+void engine::count_step() {
+  if (running_.empty()) return;
+  ++out_.steps;
+  out_.blocks_in_steps += pool_->stats().live;
+  for (const request_ptr& r : running_) {
+    out_.paged.tokens += r->blocks->length();
+    out_.paged.slots += r->blocks->blocks().size() * options_.block_tokens;
+    out_.reserved.tokens += r->blocks->length();
+    out_.reserved.slots += work_.longest();
+  }
+}
+
+void engine::corrupt() {
+  if (!options_.corrupt || out_.corrupted) return;
+  for (const request_ptr& r : running_) {
+    // the block must be read again by a request that is checked
+    if (r->done() || recorded_[r->job].capacity() == 0) continue;
+    const std::span<const kv::block_id> ids = r->blocks->blocks().first(r->computed / options_.block_tokens);
+    if (std::find(ids.begin(), ids.end(), *options_.corrupt) == ids.end()) continue;
+    const kv::layout shape = layout_of_model(options_.block_tokens);
+    auto* const bytes = static_cast<std::byte*>(pool_->data(*options_.corrupt));
+    // the sign of one number of the first layer's values
+    bytes[shape.offset_of({.layer = 0, .plane = 1, .head = 0, .token = 0}) + 3] ^= std::byte{0x80};
+    out_.corrupted = true;
+    return;
+  }
+}
+
+complaint engine::check_end() const {
+  const kv::pool_stats books = pool_->stats();
+  if (!pool_->is_valid()) return "the block pool's books are damaged";
+  if (books.live != 0 || books.free + books.cached != books.total)
+    return fmt::format("blocks are lost: {} free, {} cached, {} live of {}", books.free, books.cached, books.live, books.total);
+  if (request_memory_.policy<counters>().values().calls.current != 0) return "request objects are lost";
+  return {};
+}
+
+}  // namespace program

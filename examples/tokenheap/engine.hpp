@@ -1,0 +1,110 @@
+// The server: continuous batching over a pool of KV blocks.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "latency.hpp"
+#include "request.hpp"
+#include "verify.hpp"
+#include "waste.hpp"
+
+namespace program {
+
+/// The amounts of a server.
+struct engine_options {
+  std::uint32_t blocks = 0;
+  std::uint32_t block_tokens = 16;
+  std::uint32_t max_batch = 32;
+  std::uint32_t step_tokens = 256;
+  double watermark = 0.01;
+  double load = 2;
+  std::uint64_t seed = 1;
+  std::optional<kv::block_id> corrupt;  ///< flip one byte of this block while somebody still reads it
+};
+
+/// What a run came to.
+struct served {
+  std::uint64_t requests = 0;
+  std::uint64_t rejected = 0;
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t generated_tokens = 0;
+  std::uint64_t computed_tokens = 0;
+  std::uint64_t prefix_hit_tokens = 0;     ///< at the first admission of each request
+  std::uint64_t recomputed_hit_tokens = 0; ///< found again after a preemption
+  std::uint64_t preemptions = 0;
+  std::uint64_t steps = 0;
+  std::uint64_t blocks_in_steps = 0;       ///< blocks in use, added up over the steps
+  std::uint64_t most_running = 0;
+  bool corrupted = false;
+  slot_sum paged;                          ///< tokens held and slots in blocks, added up over the steps
+  slot_sum reserved;                       ///< the same, had every request reserved the longest length
+  latency open;
+  latency grow;
+  latency close;
+};
+
+/// Serves a workload: admission by watermark, prefix reuse, growth per token, preemption and recomputation.
+///
+/// Keys and values live in the pool's blocks, scratch in an arena that each step resets, requests in a slab, weights in
+/// an arena of their own. Time is the workload's: a computed token takes as long as makes the offered load what the
+/// options say, so that a run is the same on every machine.
+class engine {
+ public:
+  engine(const workload& work, const engine_options& options) : work_(work), options_(options) {}
+
+  /// Makes weights and pool.
+  complaint open();
+
+  /// Serves all jobs. `wants_logits` says of which jobs the logits are kept; `progress` is told how many are done.
+  complaint run(const std::function<bool(std::size_t)>& wants_logits, const std::function<void(std::size_t)>& progress);
+
+  [[nodiscard]] const decoder& model() const { return model_; }
+  [[nodiscard]] const served& outcome() const { return out_; }
+  [[nodiscard]] const std::vector<recorded_logits>& recorded() const { return recorded_; }
+  [[nodiscard]] kv::pool_stats pool_stats() const { return pool_->stats(); }
+  [[nodiscard]] owned_bytes weights() const { return owned_by(weight_memory_); }
+  [[nodiscard]] owned_bytes keys_and_values() const { return owned_by(kv_memory_); }
+  [[nodiscard]] owned_bytes scratch() const { return owned_by(scratch_memory_); }
+  [[nodiscard]] owned_bytes requests() const { return owned_by(request_memory_); }
+
+ private:
+  complaint arrive();
+  complaint admit();
+  bool admit_one(request& r);
+  void grow_all();
+  void preempt_last();
+  complaint compute();
+  std::span<row> plan_rows();
+  void take_logits(request& r, const float* logits);
+  void finish_done();
+  void count_step();
+  void corrupt();
+  [[nodiscard]] complaint check_end() const;
+  [[nodiscard]] std::size_t blocks_for(std::size_t tokens) const {
+    return tokenheap::divide_up(tokens, options_.block_tokens);
+  }
+
+  const workload& work_;
+  engine_options options_;
+  // memory first: what stands below in this class lives in it
+  weight_memory weight_memory_;
+  kv_memory kv_memory_;
+  scratch_memory scratch_memory_;
+  request_memory request_memory_;
+  decoder model_;
+  std::optional<block_pool> pool_;
+  std::deque<request_ptr> waiting_;   // in order of arrival
+  std::vector<request_ptr> running_;  // in order of arrival: the last is the first to be preempted
+  std::vector<recorded_logits> recorded_;
+  served out_;
+  std::size_t arrived_ = 0;
+  double clock_ms_ = 0;
+  double ms_per_token_ = 0;
+  std::size_t watermark_blocks_ = 0;
+};
+
+}  // namespace program

@@ -1,0 +1,254 @@
+#include "model.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels.hpp"
+#include "random.hpp"
+
+namespace program {
+namespace {
+
+using m = model_shape;
+constexpr std::size_t half_head = m::head_size / 2;
+constexpr std::size_t queries_per_head = m::heads / m::kv_heads;
+constexpr std::size_t vectors = m::head_size / 4;
+
+template <class Memory>
+float* take(Memory& memory, std::size_t count) {
+  return static_cast<float*>(memory.allocate(count * sizeof(float), 64).data);
+}
+
+// rotates each head by the angles of its position, which is what tells attention how far apart two tokens are
+void rotate(float* heads, std::size_t count, const float* turns) {
+  for (std::size_t h = 0; h < count; ++h, heads += m::head_size) {
+    for (std::size_t i = 0; i < half_head; ++i) {
+      const float a = heads[i];
+      const float b = heads[i + half_head];
+      heads[i] = a * turns[i] - b * turns[half_head + i];
+      heads[i + half_head] = a * turns[half_head + i] + b * turns[i];
+    }
+  }
+}
+
+void angles(std::uint32_t position, float* turns) {
+  for (std::size_t i = 0; i < half_head; ++i) {
+    const double frequency = std::pow(10000.0, -static_cast<double>(i) / half_head);
+    turns[i] = static_cast<float>(std::cos(position * frequency));
+    turns[half_head + i] = static_cast<float>(std::sin(position * frequency));
+  }
+}
+
+// calls visit(first number of a run of tokens, tokens in it) for the positions below `count`, block by block
+template <class Visit>
+void for_each_run(const kv_view& cache, std::size_t layer, std::size_t plane, std::size_t head, std::size_t count,
+                  Visit visit) {
+  const std::size_t step = cache.layout.block_tokens;
+  for (std::size_t at = 0; at < count; at += step) visit(cache.at(layer, plane, head, at), std::min(step, count - at));
+}
+
+// one query head over positions 0 .. count - 1; `partial` holds four sums a position, `weight` one number
+struct head_scratch {
+  float* partial;
+  float* weight;
+};
+
+float softmax_weights(const head_scratch& s, std::size_t count) {
+  const float4 scale = all4(1.0F / std::sqrt(static_cast<float>(m::head_size)));
+  const std::size_t padded = (count + 3) / 4 * 4;
+  for (std::size_t i = 0; i < padded; i += 4) {
+    const float4 a = load4(s.partial + 4 * i);
+    const float4 b = load4(s.partial + 4 * i + 4);
+    const float4 c = load4(s.partial + 4 * i + 8);
+    const float4 d = load4(s.partial + 4 * i + 12);
+    const float4 sums = (float4{a[0], b[0], c[0], d[0]} + float4{a[2], b[2], c[2], d[2]}) +
+                        (float4{a[1], b[1], c[1], d[1]} + float4{a[3], b[3], c[3], d[3]});
+    store4(s.weight + i, sums * scale);
+  }
+  for (std::size_t i = count; i < padded; ++i) s.weight[i] = -1e30F;
+  float4 top = load4(s.weight);
+  for (std::size_t i = 4; i < padded; i += 4) {
+    const float4 w = load4(s.weight + i);
+    top = w > top ? w : top;
+  }
+  const float4 highest = all4(std::max(std::max(top[0], top[1]), std::max(top[2], top[3])));
+  float4 total{};
+  for (std::size_t i = 0; i < padded; i += 4) {
+    const float4 e = exp4(load4(s.weight + i) - highest);
+    store4(s.weight + i, e);
+    total += e;
+  }
+  return sum4(total);
+}
+
+// the query heads that share one key and value head, for one row; `query` and `out` hold them side by side
+void attend(const kv_view& cache, std::size_t layer, std::size_t head, std::size_t count, const float* query,
+            const head_scratch* s, float* out) {
+  float4 q[queries_per_head][vectors];
+  for (std::size_t g = 0; g < queries_per_head; ++g)
+    for (std::size_t i = 0; i < vectors; ++i) q[g][i] = load4(query + g * m::head_size + 4 * i);
+  std::size_t at = 0;
+  for_each_run(cache, layer, 0, head, count, [&](const float* key, std::size_t tokens) {
+    for (std::size_t t = 0; t < tokens; ++t, ++at, key += m::head_size) {
+      for (std::size_t g = 0; g < queries_per_head; ++g) {
+        float4 sum{};
+        for (std::size_t i = 0; i < vectors; ++i) sum += q[g][i] * load4(key + 4 * i);
+        store4(s[g].partial + 4 * at, sum);
+      }
+    }
+  });
+  float4 sum[queries_per_head][vectors] = {};
+  float total[queries_per_head];
+  for (std::size_t g = 0; g < queries_per_head; ++g) total[g] = softmax_weights(s[g], count);
+  at = 0;
+  for_each_run(cache, layer, 1, head, count, [&](const float* value, std::size_t tokens) {
+    for (std::size_t t = 0; t < tokens; ++t, ++at, value += m::head_size) {
+      for (std::size_t g = 0; g < queries_per_head; ++g) {
+        const float4 w = all4(s[g].weight[at]);
+        for (std::size_t i = 0; i < vectors; ++i) sum[g][i] += w * load4(value + 4 * i);
+      }
+    }
+  });
+  for (std::size_t g = 0; g < queries_per_head; ++g)
+    for (std::size_t i = 0; i < vectors; ++i) store4(out + g * m::head_size + 4 * i, sum[g][i] / all4(total[g]));
+}
+
+}  // namespace
+
+struct decoder::buffers {
+  std::size_t rows = 0;  // rounded up to what the kernels take
+  float* state = nullptr;
+  float* normed = nullptr;
+  float* turns = nullptr;
+  float* query = nullptr;
+  float* key = nullptr;
+  float* value = nullptr;
+  float* attended = nullptr;
+  float* gate = nullptr;
+  float* up = nullptr;
+  head_scratch heads[queries_per_head] = {};
+
+  bool open(std::size_t count, std::size_t longest, scratch_memory& memory) {
+    rows = (count + 3) / 4 * 4;
+    const std::size_t padded = (longest + 3) / 4 * 4;
+    bool all = true;
+    const auto get = [&](float*& into, std::size_t n) { all = (into = take(memory, n)) != nullptr && all; };
+    get(state, rows * m::width);
+    get(normed, rows * m::width);
+    get(turns, rows * m::head_size);
+    get(query, rows * m::query_width);
+    get(key, rows * m::kv_width);
+    get(value, rows * m::kv_width);
+    get(attended, rows * m::query_width);
+    get(gate, rows * m::hidden);
+    get(up, rows * m::hidden);
+    for (head_scratch& s : heads) {
+      get(s.partial, 4 * padded);
+      get(s.weight, padded);
+    }
+    if (!all) return false;
+    // the rows that only fill up the last four must hold numbers
+    std::fill_n(state + count * m::width, (rows - count) * m::width, 0.0F);
+    std::fill_n(attended + count * m::query_width, (rows - count) * m::query_width, 0.0F);
+    for (head_scratch& s : heads) std::fill_n(s.partial, 4 * padded, 0.0F);
+    return true;
+  }
+};
+
+bool decoder::open(weight_memory& memory, std::uint64_t seed) {
+  random_stream random(seed);
+  bool all = true;
+  const auto fill = [&](float*& into, std::size_t rows, std::size_t columns, double range) {
+    if ((into = take(memory, rows * columns)) == nullptr) return void(all = false);
+    for (std::size_t i = 0; i < rows * columns; ++i) into[i] = static_cast<float>((2 * random.unit() - 1) * range);
+  };
+  // uniform numbers of this range keep the variance of what goes through the matrix
+  const auto matrix = [&](float*& into, std::size_t rows, std::size_t columns) {
+    fill(into, rows, columns, std::sqrt(3.0 / static_cast<double>(rows)));
+  };
+  const auto norm = [&](float*& into) {
+    if ((into = take(memory, m::width)) == nullptr) return void(all = false);
+    for (std::size_t i = 0; i < m::width; ++i) into[i] = static_cast<float>(0.75 + 0.5 * random.unit());
+  };
+  fill(embedding_, m::vocabulary, m::width, std::sqrt(3.0));
+  for (layer_weights& w : layers_) {
+    norm(w.attention_norm);
+    matrix(w.query, m::width, m::query_width);
+    matrix(w.key, m::width, m::kv_width);
+    matrix(w.value, m::width, m::kv_width);
+    matrix(w.output, m::query_width, m::width);
+    norm(w.feed_norm);
+    matrix(w.gate, m::width, m::hidden);
+    matrix(w.up, m::width, m::hidden);
+    matrix(w.down, m::hidden, m::width);
+  }
+  norm(final_norm_);
+  matrix(head_, m::width, m::vocabulary);
+  return all;
+}
+
+bool decoder::forward(std::span<const row> rows, scratch_memory& scratch) const {
+  std::size_t longest = 0;
+  for (const row& r : rows) longest = std::max<std::size_t>(longest, r.position + 1);
+  buffers b;
+  if (!b.open(rows.size(), longest, scratch)) return false;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(embedding_ + rows[i].token % m::vocabulary * m::width, m::width, b.state + i * m::width);
+    angles(rows[i].position, b.turns + i * m::head_size);
+  }
+  for (std::size_t layer = 0; layer < m::layers; ++layer) {
+    const layer_weights& w = layers_[layer];
+    rms_norm(b.state, b.rows, m::width, w.attention_norm, b.normed);
+    multiply(b.normed, b.rows, m::width, w.query, m::query_width, b.query, false);
+    multiply(b.normed, b.rows, m::width, w.key, m::kv_width, b.key, false);
+    multiply(b.normed, b.rows, m::width, w.value, m::kv_width, b.value, false);
+    attention(rows, b, layer);
+    multiply(b.attended, b.rows, m::query_width, w.output, m::width, b.state, true);
+    feed_forward(b, w);
+  }
+  write_logits(rows, b);
+  return true;
+}
+
+void decoder::attention(std::span<const row> rows, const buffers& b, std::size_t layer) const {
+  // all keys and values first: a row may look at the rows before it in this very step
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const float* turns = b.turns + i * m::head_size;
+    rotate(b.query + i * m::query_width, m::heads, turns);
+    rotate(b.key + i * m::kv_width, m::kv_heads, turns);
+    for (std::size_t h = 0; h < m::kv_heads; ++h) {
+      const std::size_t from = i * m::kv_width + h * m::head_size;
+      std::copy_n(b.key + from, m::head_size, rows[i].cache->at(layer, 0, h, rows[i].position));
+      std::copy_n(b.value + from, m::head_size, rows[i].cache->at(layer, 1, h, rows[i].position));
+    }
+  }
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (std::size_t h = 0; h < m::kv_heads; ++h) {
+      const std::size_t at = i * m::query_width + h * queries_per_head * m::head_size;
+      attend(*rows[i].cache, layer, h, rows[i].position + 1, b.query + at, b.heads, b.attended + at);
+    }
+  }
+}
+
+void decoder::feed_forward(const buffers& b, const layer_weights& w) const {
+  rms_norm(b.state, b.rows, m::width, w.feed_norm, b.normed);
+  multiply(b.normed, b.rows, m::width, w.gate, m::hidden, b.gate, false);
+  multiply(b.normed, b.rows, m::width, w.up, m::hidden, b.up, false);
+  gated(b.gate, b.up, b.rows * m::hidden);
+  multiply(b.gate, b.rows, m::hidden, w.down, m::width, b.state, true);
+}
+
+void decoder::write_logits(std::span<const row> rows, const buffers& b) const {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].logits == nullptr) continue;
+    // the kernel takes four rows: three copies of the same one are thrown away
+    float in[4][m::width];
+    float out[4][m::vocabulary];
+    rms_norm(b.state + i * m::width, 1, m::width, final_norm_, in[0]);
+    for (std::size_t k = 1; k < 4; ++k) std::copy_n(in[0], m::width, in[k]);
+    multiply(in[0], 4, m::width, head_, m::vocabulary, out[0], false);
+    std::copy_n(out[0], m::vocabulary, rows[i].logits);
+  }
+}
+
+}  // namespace program

@@ -1,0 +1,98 @@
+// A small decoder of the Llama kind: random weights, real attention, and results that do not depend on the batch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <tokenheap/kv/layout.hpp>
+
+#include "memory.hpp"
+
+namespace program {
+
+namespace kv = tokenheap::kv;
+
+/// The decoder's sizes. Every matrix has a multiple of eight columns, which is what the kernels need.
+struct model_shape {
+  static constexpr std::size_t layers = 4;
+  static constexpr std::size_t width = 64;
+  static constexpr std::size_t heads = 8;
+  static constexpr std::size_t kv_heads = 4;
+  static constexpr std::size_t head_size = 16;
+  static constexpr std::size_t hidden = 160;
+  static constexpr std::size_t vocabulary = 512;
+  static constexpr std::size_t query_width = heads * head_size;
+  static constexpr std::size_t kv_width = kv_heads * head_size;
+};
+
+/// How the keys and values of `block_tokens` tokens of this model lie in memory.
+constexpr kv::layout layout_of_model(std::size_t block_tokens) {
+  return {.layers = model_shape::layers,
+          .kv_heads = model_shape::kv_heads,
+          .head_size = model_shape::head_size,
+          .type = kv::dtype::float32,
+          .block_tokens = block_tokens,
+          .planes = 2,
+          .order = kv::axis_order::hnd};
+}
+
+/// Where the keys and values of one sequence are: its blocks in order. A contiguous cache is one long block.
+struct kv_view {
+  kv::layout layout;
+  std::byte* const* blocks = nullptr;
+
+  [[nodiscard]] float* at(std::size_t layer, std::size_t plane, std::size_t head, std::size_t position) const {
+    const kv::element e{layer, plane, head, position % layout.block_tokens};
+    return reinterpret_cast<float*>(blocks[position / layout.block_tokens] + layout.offset_of(e));
+  }
+};
+
+/// One token to compute: which, where in its sequence, and where its logits go (null: not wanted).
+struct row {
+  std::uint32_t token = 0;
+  std::uint32_t position = 0;
+  const kv_view* cache = nullptr;
+  float* logits = nullptr;
+};
+
+/// Weights from a seed, and the forward pass over rows of any mix of sequences.
+///
+/// Each row is computed in one fixed order of additions, whatever rows stand beside it and however its sequence's
+/// cache is cut into blocks: the same tokens give the same bits. Rows of one sequence stand in order of position.
+class decoder {
+ public:
+  /// Fills the weights. Returns false if the memory below has no room for them.
+  bool open(weight_memory& memory, std::uint64_t seed);
+
+  /// Computes the rows: writes their keys and values, and the logits that are wanted.
+  ///
+  /// Requires  blocks for every position up to the row's own, keys and values of all earlier positions written
+  /// Returns   false if the scratch memory ran out; then the cache of these rows is unspecified
+  bool forward(std::span<const row> rows, scratch_memory& scratch) const;
+
+ private:
+  struct layer_weights {
+    float* attention_norm = nullptr;
+    float* query = nullptr;
+    float* key = nullptr;
+    float* value = nullptr;
+    float* output = nullptr;
+    float* feed_norm = nullptr;
+    float* gate = nullptr;
+    float* up = nullptr;
+    float* down = nullptr;
+  };
+  struct buffers;
+
+  void attention(std::span<const row> rows, const buffers& b, std::size_t layer) const;
+  void feed_forward(const buffers& b, const layer_weights& w) const;
+  void write_logits(std::span<const row> rows, const buffers& b) const;
+
+  layer_weights layers_[model_shape::layers];
+  float* embedding_ = nullptr;
+  float* final_norm_ = nullptr;
+  float* head_ = nullptr;
+};
+
+}  // namespace program

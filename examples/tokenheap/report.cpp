@@ -1,0 +1,112 @@
+#include "report.hpp"
+
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace program {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+double mean_blocks(const served& s) {
+  return s.steps == 0 ? 0 : static_cast<double>(s.blocks_in_steps) / static_cast<double>(s.steps);
+}
+
+double percent(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+std::array<std::pair<const char*, owned_bytes>, 4> owners(const engine& e) {
+  return {{{"weights", e.weights()}, {"kv", e.keys_and_values()}, {"scratch", e.scratch()}, {"requests", e.requests()}}};
+}
+
+std::array<std::pair<const char*, const latency*>, 3> calls(const served& s) {
+  return {{{"open", &s.open}, {"grow", &s.grow}, {"close", &s.close}}};
+}
+
+std::string bytes(std::size_t n) {
+  if (n < 10 * tokenheap::KiB) return fmt::format("{} B", n);
+  if (n < 10 * tokenheap::MiB) return fmt::format("{:.1f} KiB", static_cast<double>(n) / tokenheap::KiB);
+  return fmt::format("{:.1f} MiB", static_cast<double>(n) / tokenheap::MiB);
+}
+
+}  // namespace
+
+std::string to_json(const serve_report& r) {
+  const served& s = r.server.outcome();
+  const kv::pool_stats pool = r.server.pool_stats();
+  json out{{"requests", s.requests},
+           {"rejected", s.rejected},
+           {"left_out", r.work.left_out()},
+           {"prompt_tokens", s.prompt_tokens},
+           {"generated_tokens", s.generated_tokens},
+           {"computed_tokens", s.computed_tokens},
+           {"prefix_hit_tokens", s.prefix_hit_tokens},
+           {"recomputed_hit_tokens", s.recomputed_hit_tokens},
+           {"preemptions", s.preemptions},
+           {"evictions", pool.evictions},
+           {"steps", s.steps},
+           {"most_running", s.most_running},
+           {"block_tokens", r.options.block_tokens},
+           {"blocks_total", pool.total},
+           {"blocks_peak", pool.peak_live},
+           {"blocks_mean", mean_blocks(s)},
+           {"waste_percent", s.paged.waste_percent()},
+           {"reserved_tokens", r.work.longest()},
+           {"reserved_waste_percent", s.reserved.waste_percent()}};
+  for (const auto& [name, owned] : owners(r.server))
+    out["owners"][name] = {{"current_bytes", owned.current}, {"peak_bytes", owned.peak}};
+  out["kv_bookkeeping_bytes"] = pool.bookkeeping_bytes;
+  for (const auto& [name, call] : calls(s))
+    out["latency_ns"][name] = {{"calls", call->calls()},
+                               {"p50", call->at_share(0.5)},
+                               {"p99", call->at_share(0.99)},
+                               {"max", call->at_share(1)}};
+  out["verified"] = r.check.verified;
+  out["mismatches"] = r.check.mismatches;
+  out["serve_seconds"] = r.serve_seconds;
+  out["verify_seconds"] = r.verify_seconds;
+  return out.dump() + "\n";
+}
+
+std::string to_table(const serve_report& r) {
+  const served& s = r.server.outcome();
+  const kv::pool_stats pool = r.server.pool_stats();
+  std::string text;
+  const auto row = [&](std::string_view name, const std::string& value, const std::string& note = {}) {
+    text += fmt::format("{:<28}{:>14}{}{}\n", name, value, note.empty() ? "" : "   ", note);
+  };
+  row("requests", fmt::to_string(s.requests), fmt::format("at most {} at once", s.most_running));
+  if (s.rejected != 0) row("  rejected", fmt::to_string(s.rejected), "longer than the whole pool");
+  if (r.work.left_out() != 0) row("  left out", fmt::to_string(r.work.left_out()), "without a prompt or an output");
+  row("prompt tokens", fmt::to_string(s.prompt_tokens));
+  row("generated tokens", fmt::to_string(s.generated_tokens));
+  row("prefix hits, tokens", fmt::to_string(s.prefix_hit_tokens),
+      fmt::format("{:.1f} % of the prompt tokens", percent(s.prefix_hit_tokens, s.prompt_tokens)));
+  row("preemptions", fmt::to_string(s.preemptions),
+      fmt::format("{} tokens found again afterwards", s.recomputed_hit_tokens));
+  row("blocks", fmt::to_string(pool.total), fmt::format("of {} tokens", r.options.block_tokens));
+  row("  in use, peak", fmt::to_string(pool.peak_live), fmt::format("{:.1f} %", percent(pool.peak_live, pool.total)));
+  row("  in use, mean", fmt::format("{:.1f}", mean_blocks(s)), fmt::format("over {} steps", s.steps));
+  row("  evicted", fmt::to_string(pool.evictions));
+  row("empty slots, paged", fmt::format("{:.2f} %", s.paged.waste_percent()));
+  row("empty slots, contiguous", fmt::format("{:.2f} %", s.reserved.waste_percent()),
+      fmt::format("{} tokens reserved each", r.work.longest()));
+  text += fmt::format("\n{:<28}{:>14}{:>14}\n", "memory by owner", "now", "peak");
+  for (const auto& [name, owned] : owners(r.server))
+    text += fmt::format("  {:<26}{:>14}{:>14}\n", name, bytes(owned.current), bytes(owned.peak));
+  text += fmt::format("\n{:<14}{:>14}{:>14}{:>14}{:>14}\n", "latency, ns", "calls", "p50", "p99", "max");
+  for (const auto& [name, call] : calls(s))
+    text += fmt::format("  {:<12}{:>14}{:>14}{:>14}{:>14}\n", name, call->calls(), call->at_share(0.5),
+                        call->at_share(0.99), call->at_share(1));
+  text += fmt::format("\nserved in {:.1f} s; {} requests decoded again in {:.1f} s: ", r.serve_seconds, r.check.verified,
+                      r.verify_seconds);
+  text += r.check.mismatches == 0 ? "all logits equal, bit by bit\n"
+                                  : fmt::format("{} DIFFER\n", r.check.mismatches);
+  return text;
+}
+
+}  // namespace program
