@@ -71,26 +71,26 @@ concept token_hash = requires(const H& h, const token* tokens, std::size_t n, st
   { h(tokens, n, seed) } noexcept -> std::same_as<std::uint64_t>;
 };
 
-template <class I>
-concept names_positions = requires { typename I::position; };
+template <class Index>
+concept names_positions = requires { typename Index::position; };
 
-template <class I>
-concept can_match = requires(const I& i, typename I::position at, const token* tokens, std::size_t n, block_id* out) {
+template <class Index>
+concept can_match = requires(const Index& i, typename Index::position at, const token* tokens, std::size_t n, block_id* out) {
   { i.match(at, tokens, n, out) } noexcept -> std::same_as<std::size_t>;
 };
 
-template <class I>
-concept can_publish = requires(I& i, typename I::position at, block_id id) {
-  { i.publish(at, id) } noexcept -> std::same_as<typename I::position>;
+template <class Index>
+concept can_publish = requires(Index& i, typename Index::position at, block_id id) {
+  { i.publish(at, id) } noexcept -> std::same_as<typename Index::position>;
 };
 
-template <class I>
-concept can_forget = requires(I& i, block_id id) {
+template <class Index>
+concept can_forget = requires(Index& i, block_id id) {
   { i.remove(id) } noexcept -> std::same_as<void>;
 };
 
-template <class I>
-concept can_keep_tokens = requires(I& i, block_id id, std::size_t at, const token* tokens, std::size_t n) {
+template <class Index>
+concept can_keep_tokens = requires(Index& i, block_id id, std::size_t at, const token* tokens, std::size_t n) {
   { i.write(id, at, tokens, n) } noexcept -> std::same_as<void>;
 };
 
@@ -98,8 +98,8 @@ concept can_keep_tokens = requires(I& i, block_id id, std::size_t at, const toke
 ///
 /// Positions stand for prefixes. match and publish compare tokens, so that a wrong hit is impossible, and none of the
 /// three allocates.
-template <class I>
-concept prefix_index = names_positions<I> && can_match<I> && can_publish<I> && can_forget<I> && can_keep_tokens<I>;
+template <class Index>
+concept prefix_index = names_positions<Index> && can_match<Index> && can_publish<Index> && can_forget<Index> && can_keep_tokens<Index>;
 
 template <class E>
 concept hears_of_clearing = requires(E& e) {

@@ -49,7 +49,7 @@ struct mixed_hash {
   }
 
  private:
-  __extension__ using wide = unsigned __int128;
+  __extension__ typedef unsigned __int128 wide;  // nvcc takes no __extension__ before using
 
   [[nodiscard]] static std::uint64_t fold(std::uint64_t a, std::uint64_t b) noexcept {
     const wide product = static_cast<wide>(a) * b;
