@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <new>
 #include <span>
 
@@ -10,24 +11,15 @@
 #include <tokenheap/concepts/source.hpp>
 #include <tokenheap/core/allocation.hpp>
 #include <tokenheap/core/result.hpp>
+#include <tokenheap/kv/block.hpp>
 #include <tokenheap/kv/layout.hpp>
+#include <tokenheap/kv/pool_options.hpp>
 #include <tokenheap/kv/pool_state.hpp>
 #include <tokenheap/policy/lock.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
 namespace kv {
-
-/// Memory that an engine already has for all blocks of a pool; block `id` starts at `id` times the bytes of a block.
-struct tensor {
-  void* data = nullptr;
-  std::size_t bytes = 0;
-  layout shape{};
-  bool cpu_accessible = false;
-};
-
-/// What the memory of a pool is aligned to, whoever gives it.
-inline constexpr std::size_t block_alignment = 256;
 
 template <class Pool>
 class sequence;
@@ -48,13 +40,13 @@ class block_pool {
  public:
   using policy = Policy;
   using options = pool_options;
-  class block;
+  using block = kv::block<Policy>;
 
   /// A pool of ids alone: the engine knows where its blocks lie.
   [[nodiscard]] static result<block_pool> open(const options& with) noexcept {
-    if (const failure wrong = check(with); wrong.code != errc::ok) return wrong;
+    if (const failure wrong = why_not(with); wrong.code != errc::ok) return wrong;
     auto* made = new (std::nothrow) state;
-    if (made == nullptr) return refuse(errc::out_of_memory, with, "a block pool", 1, 0, "free some memory");
+    if (made == nullptr) return detail::refuse(errc::out_of_memory, with, "a block pool", 1, 0, "free some memory");
     if (const failure wrong = made->open(with); wrong.code != errc::ok) return delete made, wrong;
     made->join();
     return block_pool(made);
@@ -64,12 +56,13 @@ class block_pool {
   template <source Source>
   [[nodiscard]] static result<block_pool> open(const options& with, const layout& shape, Source& below) noexcept {
     std::size_t bytes = 0;
-    if (const failure wrong = check(with, shape, bytes); wrong.code != errc::ok) return wrong;
+    if (const failure wrong = why_not(with, shape, bytes); wrong.code != errc::ok) return wrong;
     result<block_pool> made = open(with);
     if (!made) return made.why();
     const allocation memory = below.allocate(bytes, block_alignment);
     if (!memory) {
-      return refuse(errc::out_of_memory, with, "bytes for all blocks", bytes, 0, "use fewer blocks or a larger source");
+      return detail::refuse(errc::out_of_memory, with, "bytes for all blocks", bytes, 0,
+                            "use fewer blocks or a larger source");
     }
     made->state_->memory() = {memory.data, memory.size, Source::space::cpu_accessible, shape, &below,
                               [](void* source, allocation piece) noexcept {
@@ -80,18 +73,7 @@ class block_pool {
 
   /// A pool over memory that the engine owns; it must outlive the pool.
   [[nodiscard]] static result<block_pool> open(const options& with, const tensor& memory) noexcept {
-    std::size_t bytes = 0;
-    if (const failure wrong = check(with, memory.shape, bytes); wrong.code != errc::ok) return wrong;
-    if (memory.data == nullptr || address_of(memory.data) % block_alignment != 0) {
-      return refuse(errc::invalid_argument, with, "address of the tensor, in bytes of alignment", block_alignment, 0,
-                    "give a tensor that starts at a multiple of 256 bytes");
-    }
-    if (memory.bytes < bytes) {
-      failure small_tensor = refuse(errc::too_large, with, "bytes of the tensor", bytes, memory.bytes,
-                                    "use fewer blocks or give a larger tensor");
-      small_tensor.available = memory.bytes;
-      return small_tensor;
-    }
+    if (const failure wrong = why_not(with, memory); wrong.code != errc::ok) return wrong;
     result<block_pool> made = open(with);
     if (!made) return made.why();
     made->state_->memory() = {memory.data, memory.bytes, memory.cpu_accessible, memory.shape, nullptr, nullptr};
@@ -113,7 +95,14 @@ class block_pool {
   void close() noexcept;
 
   /// Hands out one block; a handle that holds none if there is no room.
-  [[nodiscard]] block allocate() noexcept;
+  [[nodiscard]] block allocate() noexcept {
+    if (state_ == nullptr) return {};
+    const locked hold(state_->lock());
+    if (state_->available() == 0) return {};
+    block_id id = no_block;
+    state_->take(&id, 1);
+    return block(state_, id);
+  }
 
   /// Fills `out` with blocks that carry one reference each; or changes nothing.
   [[nodiscard]] errc allocate(std::span<block_id> out) noexcept {
@@ -212,20 +201,71 @@ class block_pool {
 
   explicit block_pool(state* made) noexcept : state_(made) {}
 
-  [[nodiscard]] static failure refuse(errc code, const options& with, const char* what, std::size_t need,
-                                      std::size_t limit, const char* fix) noexcept {
-    return {.code = code, .pool = with.name, .what = what, .need = need, .limit = limit, .fix = fix};
-  }
-  [[nodiscard]] static failure check(const options& with) noexcept;
-  [[nodiscard]] static failure check(const options& with, const layout& shape, std::size_t& bytes) noexcept;
   TOKENHEAP_COLD void report(errc code, block_id id) noexcept;
-  static void leave(state* books) noexcept;
 
   state* state_ = nullptr;
 };
 
+template <pool_policy Policy>
+void block_pool<Policy>::close() noexcept {
+  if (state_ == nullptr) return;
+  state* const books = state_;
+  state_ = nullptr;
+  std::size_t out = 0;
+  {
+    const locked hold(books->lock());
+    out = books->live();
+  }
+  if (out != 0) {
+    books->report(errc::leaked, "blocks that are live when their pool ends", out,
+                  "close all sequences and handles first");
+  }
+  pool_memory& memory = books->memory();
+  if (memory.give_back != nullptr) memory.give_back(memory.below, {memory.data, memory.bytes});
+  memory = {};
+  state::leave(books);
+}
+
+template <pool_policy Policy>
+std::size_t block_pool<Policy>::match(std::span<const token> prompt, const prefix_key& key) const noexcept {
+  if (state_ == nullptr || !state_->options().cache) return 0;
+  const locked hold(state_->lock());
+  const std::size_t tokens = state_->options().block_tokens;
+  constexpr std::size_t step = 64;
+  block_id found[step];
+  std::size_t blocks = prompt.size() / tokens;
+  std::size_t matched = 0;
+  auto at = state_->index().find_root(key);
+  while (at != 0 && blocks != 0) {
+    const std::size_t wanted = blocks < step ? blocks : step;
+    const std::size_t n = state_->index().match(at, prompt.data() + matched * tokens, wanted, found);
+    matched += n;
+    blocks -= n;
+    if (n != wanted) break;
+    at = state_->index().position_of(found[n - 1]);
+  }
+  return matched * tokens;
+}
+
+template <pool_policy Policy>
+std::size_t block_pool<Policy>::dump(char* out, std::size_t capacity) const noexcept {
+  if (capacity == 0) return 0;
+  const pool_stats now = stats();
+  const int length = std::snprintf(
+      out, capacity, "pool '%s': %zu blocks of %zu tokens: %zu live, %zu cached, %zu free; %zu published, %zu evicted",
+      name(), now.total, block_tokens(), now.live, now.cached, now.free, now.published, now.evictions);
+  if (length < 0) return out[0] = '\0', 0;
+  return static_cast<std::size_t>(length) < capacity ? static_cast<std::size_t>(length) : capacity - 1;
+}
+
+template <pool_policy Policy>
+void block_pool<Policy>::report(errc code, block_id id) noexcept {
+  const bool null = state_->options().null_block && id == 0;
+  const char* what = null ? "the null block, given back" : "a block given back, by id";
+  const char* fix = null ? "never give the null block back" : "give back each reference once, to the pool it came from";
+  state_->report(code, what, id, fix);
+}
+
 }  // namespace kv
 }  // namespace v0
 }  // namespace tokenheap
-
-#include <tokenheap/kv/block_pool_parts.hpp>

@@ -27,7 +27,10 @@ class column {
 
  public:
   column() noexcept = default;
-  column(column&& other) noexcept : first_(other.first_), size_(other.size_) { other.first_ = nullptr, other.size_ = 0; }
+  column(column&& other) noexcept : first_(other.first_), size_(other.size_) {
+    other.first_ = nullptr;
+    other.size_ = 0;
+  }
   column& operator=(column&& other) noexcept {
     if (this != &other) {
       std::free(first_);

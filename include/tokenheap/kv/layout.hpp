@@ -79,16 +79,17 @@ struct layout {
 
   /// Why these numbers are no layout, or `errc::ok`: every count at least 1, and a block below 2^63 bytes.
   [[nodiscard]] constexpr failure why_not(const char* pool = "kv") const noexcept {
-    const auto bad = [pool](errc code, const char* what, std::size_t need, std::size_t limit, const char* fix) {
-      return failure{.code = code, .pool = pool, .what = what, .need = need, .limit = limit, .fix = fix};
+    const auto bad = [pool](errc code, const char* what, std::size_t need, std::size_t most, const char* fix) {
+      return failure{.code = code, .pool = pool, .what = what, .need = need, .limit = most, .fix = fix};
     };
-    if (layers == 0) return bad(errc::invalid_argument, "layers of a layout", 0, max_allocation, "give at least 1");
-    if (kv_heads == 0) return bad(errc::invalid_argument, "KV heads of a layout", 0, max_allocation, "give at least 1");
-    if (head_size == 0) return bad(errc::invalid_argument, "head size of a layout", 0, max_allocation, "give at least 1");
+    constexpr std::size_t limit = max_allocation;
+    if (layers == 0) return bad(errc::invalid_argument, "layers of a layout", 0, limit, "give at least 1");
+    if (kv_heads == 0) return bad(errc::invalid_argument, "KV heads of a layout", 0, limit, "give at least 1");
+    if (head_size == 0) return bad(errc::invalid_argument, "head size of a layout", 0, limit, "give at least 1");
     if (planes == 0 || planes > 2) {
-      return bad(errc::invalid_argument, "planes of a layout", planes, 2, "2 for keys and values, 1 for a latent vector");
+      return bad(errc::invalid_argument, "planes of a layout", planes, 2, "2: keys and values; 1: a latent vector");
     }
-    if (block_tokens == 0) return bad(errc::invalid_argument, "tokens of a block", 0, max_allocation, "give at least 1");
+    if (block_tokens == 0) return bad(errc::invalid_argument, "tokens of a block", 0, limit, "give at least 1");
     if (bytes_of(type) == 0) return bad(errc::invalid_argument, "dtype of a layout", 0, 0, "use a named dtype");
     std::size_t bytes = bytes_of(type);
     for (const std::size_t factor : {layers, kv_heads, head_size, planes, block_tokens}) {

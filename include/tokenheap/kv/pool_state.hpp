@@ -11,6 +11,7 @@
 #include <tokenheap/kv/column.hpp>
 #include <tokenheap/kv/eviction.hpp>
 #include <tokenheap/kv/layout.hpp>
+#include <tokenheap/kv/pool_options.hpp>
 #include <tokenheap/kv/prefix_index.hpp>
 #include <tokenheap/policy/guard.hpp>
 #include <tokenheap/policy/lock.hpp>
@@ -37,57 +38,6 @@ struct default_policy {
 };
 
 static_assert(pool_policy<default_policy>);
-
-/// Copies the keys and values of one block over another, for memory that the CPU cannot touch; runs under no lock.
-struct block_copy {
-  void (*run)(void* user, block_id from, block_id to) noexcept = nullptr;
-  void* user = nullptr;
-};
-
-/// The amounts of a pool.
-struct pool_options {
-  std::size_t blocks = 0;         ///< usable blocks; a null block is one more
-  std::size_t block_tokens = 16;
-  bool null_block = false;        ///< keep id 0 back, for the padding of page tables
-  bool cache = true;              ///< keep published blocks findable after they are let go
-  const char* name = "kv";
-  std::uint64_t seed = 0;         ///< of the prefix index's hash
-  block_copy copy{};
-};
-
-/// What a pool holds at one moment. free + cached + live == total, always.
-struct pool_stats {
-  std::size_t total = 0;      ///< usable blocks
-  std::size_t free = 0;       ///< hold nothing
-  std::size_t cached = 0;     ///< hold a published prefix and can be evicted at any time
-  std::size_t live = 0;       ///< referenced
-  std::size_t published = 0;  ///< cached blocks, and the live ones that can be found
-  std::size_t peak_live = 0;
-  std::size_t evictions = 0;
-  std::size_t asked_tokens = 0;   ///< prompt tokens of all sequences that were opened with the cache
-  std::size_t reused_tokens = 0;  ///< those of them that were found
-  std::size_t bookkeeping_bytes = 0;
-
-  /// What can be had at once.
-  [[nodiscard]] std::size_t available() const noexcept { return free + cached; }
-};
-
-/// A block at one time of its life: the same id with another generation is another block.
-struct block_key {
-  block_id id = no_block;
-  std::uint32_t generation = 0;
-  friend constexpr bool operator==(const block_key&, const block_key&) = default;
-};
-
-/// Where the keys and values lie, if the pool knows.
-struct pool_memory {
-  void* data = nullptr;
-  std::size_t bytes = 0;
-  bool cpu_accessible = false;
-  layout shape{};
-  void* below = nullptr;
-  void (*give_back)(void* below, allocation memory) noexcept = nullptr;
-};
 
 /// Keeps the books of one `block_pool`; sequences share it with the pool and outlive it safely.
 ///
@@ -271,7 +221,14 @@ class pool_state {
 
   /// The pool and every open handle count as one holder each; the last one deletes the books.
   void join() noexcept { ++holders_; }
-  [[nodiscard]] bool leave() noexcept { return --holders_ == 0; }
+  static void leave(pool_state* books) noexcept {
+    bool last = false;
+    {
+      const locked hold(books->lock_);
+      last = --books->holders_ == 0;
+    }
+    if (last) delete books;
+  }
 
  private:
   static constexpr std::uint32_t published_bit = std::uint32_t{1} << 31;
@@ -314,7 +271,9 @@ class pool_state {
         const position parent = index_.parent_of(id);
         bool later = prefixes::is_root(parent);
         if (!later) {
-          index_.each_holder(parent, [&](block_id up) { later = later || references(up) != 0 || place[up] > place[id]; });
+          index_.each_holder(parent, [&](block_id up) {
+            later = later || references(up) != 0 || place[up] > place[id];
+          });
         }
         if (!later) return false;
       }

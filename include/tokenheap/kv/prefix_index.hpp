@@ -32,7 +32,8 @@ struct index_options {
 /// Requires  ids below the count of blocks; a block is published once, below a position that is still there
 /// Fails     open only; afterwards no call needs memory except `hold_root` for a new salt
 /// Threads   not safe; the pool's lock covers it
-/// Cost      match compares one block of tokens per hit; publish and remove are O(1), O(children) if a duplicate takes over
+/// Cost      match compares one block of tokens per hit; publish and remove are O(1), or O(children) where a duplicate
+///           takes over
 template <token_hash Hash = mixed_hash>
 class radix_index {
  public:
@@ -58,7 +59,7 @@ class radix_index {
   }
 
   /// Keeps the root of a key alive and returns it; 0 if there is no memory for a new one. Each one is let go once.
-  [[nodiscard]] position hold_root(const prefix_key& key) noexcept { 
+  [[nodiscard]] position hold_root(const prefix_key& key) noexcept {
     const std::uint32_t root = roots_.hold(key);
     return root == root_table::none ? 0 : root | root_bit;
   }

@@ -106,6 +106,7 @@ class sequence {
   sequence() noexcept = default;
 
   void take_over(sequence& other) noexcept;
+  [[nodiscard]] failure make_list(std::size_t prompt_tokens, const options& with) noexcept;
   [[nodiscard]] failure start(std::span<const token> prompt, const options& with) noexcept;
   [[nodiscard]] errc take_chain(const token* prompt, std::size_t matchable, failure& why) noexcept;
   TOKENHEAP_NOINLINE errc grow_to(std::size_t slots) noexcept;
@@ -124,8 +125,226 @@ class sequence {
   typename state::position root_ = 0;
 };
 
+template <class Pool>
+result<sequence<Pool>> sequence<Pool>::open(Pool& pool, std::span<const token> prompt, const options& with) noexcept {
+  if (pool.state_ == nullptr) {
+    return failure{.code = errc::not_open, .pool = "closed pool", .what = "a sequence", .fix = "open the pool first"};
+  }
+  sequence made;
+  made.books_ = pool.state_;
+  made.block_tokens_ = pool.state_->options().block_tokens;
+  const failure no = made.start(prompt, with);
+  if (no.code != errc::ok) {
+    made.books_ = nullptr;
+    return no;
+  }
+  return made;
+}
+
+template <class Pool>
+failure sequence<Pool>::make_list(std::size_t prompt_tokens, const options& with) noexcept {
+  failure why{.code = errc::size_overflow, .pool = books_->options().name, .what = "slots of a prompt, in blocks",
+              .limit = books_->total(), .fix = "ask for less look-ahead"};
+  std::size_t slots = 0;
+  if (!checked_add(prompt_tokens, with.lookahead, slots)) return why;
+  count_ = divide_up(slots, block_tokens_);
+  why.need = count_;
+  why.code = errc::too_large;
+  why.fix = "shorten the prompt to limit x block_tokens tokens, or open a larger pool";
+  // what can never fit is refused before the block list asks for memory
+  if (count_ > books_->total()) return why.available = books_->total(), why;
+  const std::size_t expected = divide_up(with.expected_tokens, block_tokens_);
+  const std::size_t room = expected < books_->total() ? expected : books_->total();
+  why.code = errc::out_of_memory;
+  why.fix = "free some memory: the list of blocks did not fit";
+  if (!ids_.grow(room < count_ ? count_ : room)) return why;
+  return {};
+}
+
+template <class Pool>
+failure sequence<Pool>::start(std::span<const token> prompt, const options& with) noexcept {
+  if (const failure no = make_list(prompt.size(), with); no.code != errc::ok) return no;
+  failure why{.code = errc::out_of_memory, .pool = books_->options().name, .what = "slots of a prompt, in blocks",
+              .need = count_, .limit = books_->total(), .fix = "give the salt as bytes that are there, or free memory"};
+  const bool cache = books_->options().cache;
+  std::size_t matchable = 0;
+  if (cache && with.read_cache && !prompt.empty()) {
+    matchable = (prompt.size() - (with.recompute_last ? 1 : 0)) / block_tokens_;
+  }
+  {
+    const locked hold(books_->lock());
+    if (cache && (root_ = books_->index().hold_root(with.key)) == 0) return why;
+    if (const errc no = take_chain(prompt.data(), matchable, why); no != errc::ok) {
+      if (cache) books_->index().let_go_root(root_);
+      return why;
+    }
+    if (cache && with.read_cache) books_->count_reuse(prompt.size(), cached_tokens_);
+    books_->join();
+  }
+  length_ = cached_tokens_;
+  private_slots_ = count_ * block_tokens_;
+  keep(prompt.data() + cached_tokens_, prompt.size() - cached_tokens_);
+  return {};
+}
+
+// all that is found is held before anything is taken, so that taking never evicts it
+template <class Pool>
+errc sequence<Pool>::take_chain(const token* prompt, std::size_t matchable, failure& why) noexcept {
+  block_id* const ids = ids_.first();
+  const std::size_t found = matchable == 0 ? 0 : books_->index().match(root_, prompt, matchable, ids);
+  const std::size_t need = count_ - found;
+  if (need > books_->free_count()) {
+    const std::size_t room = books_->available() - books_->count_cached(ids, found);
+    if (need > room) {
+      why.need = need;
+      why.available = room;
+      why.fix = "shorten the prompt by the missing blocks, close a sequence, or open a larger pool";
+      return why.code = errc::out_of_memory;
+    }
+  }
+  for (std::size_t at = 0; at < found; ++at) books_->hold(ids[at]);
+  books_->take(ids + found, need);
+  published_ = found;
+  cached_tokens_ = found * block_tokens_;
+  return errc::ok;
+}
+
+template <class Pool>
+void sequence<Pool>::take_over(sequence& other) noexcept {
+  books_ = other.books_;
+  ids_ = static_cast<column<block_id>&&>(other.ids_);
+  count_ = other.count_;
+  length_ = other.length_;
+  private_slots_ = other.private_slots_;
+  block_tokens_ = other.block_tokens_;
+  published_ = other.published_;
+  cached_tokens_ = other.cached_tokens_;
+  root_ = other.root_;
+  other.books_ = nullptr;
+  other.count_ = other.length_ = other.private_slots_ = other.published_ = other.cached_tokens_ = 0;
+}
+
+template <class Pool>
+errc sequence<Pool>::grow_to(std::size_t slots) noexcept {
+  const std::size_t wanted = divide_up(slots, block_tokens_);
+  const std::size_t more = wanted > count_ ? wanted - count_ : 0;
+  if (wanted > books_->total()) return errc::too_large;
+  // one place more than wanted: the copy of a shared tail waits there until it is complete
+  if (!ids_.grow(count_ + more + 1)) return errc::out_of_memory;
+  bool shared = false;
+  {
+    const locked hold(books_->lock());
+    shared = length_ % block_tokens_ != 0 && !books_->is_writable(ids_[length_ / block_tokens_]);
+    if (shared && !books_->can_copy()) return errc::unsupported;
+    const std::size_t need = more + (shared ? 1 : 0);
+    if (need > books_->available()) return errc::out_of_memory;
+    books_->take(ids_.first() + count_, need);
+  }
+  if (shared) own_tail(ids_[count_ + more]);
+  count_ += more;
+  private_slots_ = count_ * block_tokens_;
+  return errc::ok;
+}
+
+// the copy runs without the lock: the old block is held, so nobody writes it meanwhile
+template <class Pool>
+void sequence<Pool>::own_tail(block_id spare) noexcept {
+  const std::size_t at = length_ / block_tokens_;
+  const block_id old = ids_[at];
+  books_->copy(old, spare);
+  if (books_->options().cache) {
+    books_->index().write(spare, 0, books_->index().tokens_of(old), length_ % block_tokens_);
+  }
+  const locked hold(books_->lock());
+  ids_[at] = spare;
+  if (published_ > at) published_ = at;
+  static_cast<void>(books_->give(old));
+}
+
+template <class Pool>
+void sequence<Pool>::keep(const token* tokens, std::size_t n) noexcept {
+  if (!books_->options().cache) {
+    length_ += n;
+    return;
+  }
+  while (n != 0) {
+    const std::size_t at = length_ % block_tokens_;
+    const std::size_t part = n < block_tokens_ - at ? n : block_tokens_ - at;
+    books_->index().write(ids_[length_ / block_tokens_], at, tokens, part);
+    length_ += part;
+    tokens += part;
+    n -= part;
+  }
+}
+
+template <class Pool>
+void sequence<Pool>::give_tail(std::size_t keep_blocks) noexcept {
+  errc wrong = errc::ok;
+  {
+    const locked hold(books_->lock());
+    while (count_ > keep_blocks) {
+      if (const errc no = books_->give(ids_[--count_]); no != errc::ok) wrong = no;
+    }
+  }
+  if (wrong != errc::ok) {
+    books_->report(wrong, "blocks of a sequence", keep_blocks, "never give back by id what a sequence holds");
+  }
+}
+
+template <class Pool>
+errc sequence<Pool>::rewind(std::size_t n) noexcept {
+  if (books_ == nullptr) return errc::not_open;
+  if (n > length_) return errc::invalid_argument;
+  length_ -= n;
+  const std::size_t keep_blocks = divide_up(length_, block_tokens_);
+  if (published_ > length_ / block_tokens_) published_ = length_ / block_tokens_;
+  give_tail(keep_blocks);
+  // the last block may be published or shared now that it is partial: the next growth looks again
+  private_slots_ = length_;
+  return errc::ok;
+}
+
+template <class Pool>
+result<sequence<Pool>> sequence<Pool>::fork() noexcept {
+  if (books_ == nullptr) {
+    return failure{.code = errc::not_open, .pool = "closed sequence", .what = "a fork", .fix = "fork before close"};
+  }
+  sequence made;
+  const std::size_t shared = divide_up(length_, block_tokens_);
+  if (!made.ids_.grow(shared + 1)) {
+    return failure{.code = errc::out_of_memory, .pool = books_->options().name, .what = "a list of blocks",
+                   .need = shared, .limit = books_->total(), .fix = "free some memory"};
+  }
+  made.books_ = books_;
+  made.count_ = shared;
+  made.length_ = made.private_slots_ = length_;
+  made.block_tokens_ = block_tokens_;
+  made.published_ = published_;
+  made.cached_tokens_ = cached_tokens_;
+  made.root_ = root_;
+  private_slots_ = length_;
+  const locked hold(books_->lock());
+  for (std::size_t at = 0; at < shared; ++at) books_->hold(made.ids_[at] = ids_[at]);
+  if (books_->options().cache) books_->index().share_root(root_);
+  books_->join();
+  return made;
+}
+
+template <class Pool>
+errc sequence<Pool>::close() noexcept {
+  if (books_ == nullptr) return errc::not_open;
+  give_tail(0);
+  state* const books = books_;
+  books_ = nullptr;
+  length_ = private_slots_ = published_ = cached_tokens_ = 0;
+  if (books->options().cache) {
+    const locked hold(books->lock());
+    books->index().let_go_root(root_);
+  }
+  state::leave(books);
+  return errc::ok;
+}
+
 }  // namespace kv
 }  // namespace v0
 }  // namespace tokenheap
-
-#include <tokenheap/kv/sequence_parts.hpp>
