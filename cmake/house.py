@@ -16,6 +16,8 @@ import tree
 MAX_LINES = 400
 MAX_COLUMNS = 120
 MAX_FIRST_SENTENCE = 120
+MAX_FUNCTION = 40
+MAX_PARAMETERS = 3  # of a public template; deductions and packs included
 FORBIDDEN = {"manager", "util", "utils", "helper", "helpers", "impl", "handler", "context", "data", "info", "base", "pipe",
              "index", "free", "link", "signal", "select", "stat", "major", "minor", "small", "I", "B0", "unix", "linux"}
 FORBIDDEN_PARTS = {"manager", "util", "utils", "helper", "helpers", "impl", "handler", "context"}
@@ -32,6 +34,42 @@ def names_of_types(code):
     """Public type names of a header; template parameters are not among them."""
     code = re.sub(r"\btemplate\s*<[^<>]*(?:<[^<>]*>[^<>]*)*>", " ", code)
     return [match.group(1) for pattern in (TYPE, ALIAS) for match in pattern.finditer(code)]
+
+
+def without_templates(code):
+    """Code without `template <...>` heads, so that their keywords do not look like definitions."""
+    return re.sub(r"\btemplate\s*<[^<>]*(?:<[^<>]*>[^<>]*)*>", lambda head: re.sub(r"[^\n]", " ", head.group(0)), code)
+
+
+def long_functions(code):
+    """(line, lines) of each body longer than allowed; a body is a brace after a parameter list."""
+    found, opened, start = [], [], 0
+    code = without_templates(code)
+    for at, letter in enumerate(code):
+        if letter in ";}":
+            start = at + 1
+        if letter == "{":
+            before = code[start:at]
+            body = ")" in before and not re.search(r"\b(?:class|struct|union|enum|namespace)\s+\w|=\s*$", before)
+            opened.append((at, body))
+            start = at + 1
+        elif letter == "}" and opened:
+            begin, body = opened.pop()
+            lines = code.count("\n", begin, at) + 1
+            if body and lines > MAX_FUNCTION:
+                found.append((code.count("\n", 0, begin) + 1, lines))
+    return found
+
+
+def wide_templates(code):
+    """(line, parameters) of each class or concept template with more parameters than allowed."""
+    found = []
+    for match in re.finditer(r"\btemplate\s*<((?:[^<>]|<(?:[^<>]|<[^<>]*>)*>)*)>\s*(?:class|struct|concept)\b", code):
+        flat = re.sub(r"<[^<>]*>", "", re.sub(r"<[^<>]*>", "", match.group(1)))
+        flat = re.sub(r"[({][^(){}]*[)}]", "", flat)
+        if flat.count(",") + 1 > MAX_PARAMETERS:
+            found.append((code.count("\n", 0, match.start()) + 1, flat.count(",") + 1))
+    return found
 
 
 def check_header(shown, text):
@@ -52,6 +90,10 @@ def check_header(shown, text):
     for name in MACRO.findall(code):
         if not name.startswith("TOKENHEAP_"):
             problems.append(f"{shown}: the macro {name} does not start with TOKENHEAP_")
+    for line, lines in long_functions(code):
+        problems.append(f"{shown}:{line}: a function of {lines} lines, {MAX_FUNCTION} allowed")
+    for line, count in wide_templates(code):
+        problems.append(f"{shown}:{line}: a template of {count} parameters, {MAX_PARAMETERS} allowed")
     if re.search(r"\batomic_thread_fence\b", code):
         problems.append(f"{shown}: a stand-alone atomic_thread_fence is invisible to ThreadSanitizer")
     return problems
@@ -90,6 +132,10 @@ def check(root):
         text = path.read_text()
         shown = f"include/tokenheap/{name}"
         problems += check_header(shown, text) + first_sentences(shown, text)
+        for number, line in enumerate(text.splitlines(), 1):
+            for example in re.findall(r"///\s+Example\s+(\S+\.cpp)", line):
+                if not (root / example).is_file():
+                    problems.append(f"{shown}:{number}: there is no {example}")
         inside, all_lines = comment_share(text)
         comments, total = comments + inside, total + all_lines
     for path in files(root):
@@ -122,6 +168,11 @@ def self_test():
         (good + "// TODO more\n", "unfinished"),
         (good + "// " + "x" * 130 + "\n", "columns"),
         (good + "/// " + "x" * 121 + "\n", "the first sentence"),
+        (good + "void f(int) {\n" + "  g();\n" * 40 + "}\n", "a function of 42 lines"),
+        (good + "class c final : public d<(1)> {\n" + "  void g() { if (1) { h(); } }\n" * 50 + "};\n", None),
+        (good + "template <class A, class B = x<1, 2>, int C = f(1, 2)> class d {};\n", None),
+        (good + "template <class A, class B, class C, class D>\nclass d {};\n", "a template of 4 parameters"),
+        (good + "/// Example   examples/none.cpp\n", "there is no examples/none.cpp"),
         (good + "int x; \n", "blanks at the end"),
         (good + "inline void f() { std::atomic_thread_fence(std::memory_order_seq_cst); }\n", "ThreadSanitizer"),
     ]

@@ -1,5 +1,11 @@
 #pragma once
 
+#include <tokenheap/alloc/arena.hpp>
+#include <tokenheap/alloc/layered.hpp>
+#include <tokenheap/alloc/slab.hpp>
+#include <tokenheap/alloc/with.hpp>
+#include <tokenheap/policy/lock.hpp>
+#include <tokenheap/policy/stats.hpp>
 #include <tokenheap/source/host.hpp>
 
 const void* first_address();
@@ -7,11 +13,14 @@ const void* second_address();
 unsigned first_use();
 unsigned second_use();
 
+struct odr_memory : tokenheap::layered<tokenheap::host_source, tokenheap::arena<>, tokenheap::slab<>,
+                                       tokenheap::with<tokenheap::counters>, tokenheap::with<tokenheap::spin_lock>> {};
+
 // some real work, so that templates are instantiated in both translation units
 inline unsigned use() {
-  tokenheap::host_source heap;
-  const tokenheap::allocation a = heap.allocate(4096, 64);
+  odr_memory memory;
+  const tokenheap::allocation a = memory.allocate(1000, 64);
   const auto bytes = static_cast<unsigned>(a.size);
-  heap.deallocate(a);
+  memory.deallocate(a);
   return bytes;
 }
