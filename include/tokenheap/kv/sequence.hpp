@@ -257,7 +257,6 @@ void sequence<Pool>::own_tail(block_id spare) noexcept {
   }
   const locked hold(books_->lock());
   ids_[at] = spare;
-  if (published_ > at) published_ = at;
   static_cast<void>(books_->give(old));
 }
 
