@@ -4,9 +4,15 @@
 #include <tokenheap/alloc/guarded.hpp>
 #include <tokenheap/alloc/over.hpp>
 #include <tokenheap/alloc/with.hpp>
+#include <tokenheap/policy/none.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
+
+/// True for a policy that neither counts, locks, refuses, guards nor records: as a layer it is left out.
+template <class P>
+inline constexpr bool does_nothing = std::same_as<P, no_lock> || std::same_as<P, no_stats> || std::same_as<P, no_limit> ||
+                                     std::same_as<P, no_guard> || std::same_as<P, no_trace>;
 
 /// Folds a source and layers into one type: each layer's `on<everything below>`.
 template <source Source, class... Layers>
@@ -16,6 +22,11 @@ struct column {
 template <source Source, class Layer, class... Rest>
 struct column<Source, Layer, Rest...> {
   using type = typename column<typename Layer::template on<Source>, Rest...>::type;
+};
+template <source Source, class P, class... Rest>
+  requires does_nothing<P>
+struct column<Source, with<P>, Rest...> {
+  using type = typename column<Source, Rest...>::type;
 };
 
 /// True for the layers that may ask a callback to make room.
