@@ -87,7 +87,7 @@ command declare_serve(CLI::App& app) {
   count_option(app, "--block-tokens", amounts.block_tokens, 1, 4096, "tokens in a block (default 16)");
   count_option(app, "--max-batch", amounts.max_batch, 1, 65536, "requests that run at once (default 32)");
   count_option(app, "--step-tokens", amounts.step_tokens, 1, 65536, "tokens computed in one step (default 256)");
-  checked(app.add_option("--watermark", amounts.watermark, "share of the blocks that admission leaves (default 0.01)"),
+  checked(app.add_option("--watermark", amounts.watermark, "share of the blocks that admission leaves (default 0.005)"),
           decimal(0, 1));
   checked(app.add_option("--load", amounts.load, "tokens that arrive while one is computed (default 2)"),
           decimal(0.001, 1e6));

@@ -1,7 +1,6 @@
 #include "engine.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -25,7 +24,7 @@ complaint engine::open() {
                                layout_of_model(options_.block_tokens), kv_memory_);
   if (!made) return described(made.why());
   pool_.emplace(std::move(*made));
-  watermark_blocks_ = static_cast<std::size_t>(std::ceil(options_.watermark * options_.blocks));
+  watermark_blocks_ = static_cast<std::size_t>(options_.watermark * options_.blocks);
   double tokens = 0;
   for (const job& j : work_.jobs()) tokens += j.longest();
   const double span = work_.jobs().back().arrival_ms - work_.jobs().front().arrival_ms;

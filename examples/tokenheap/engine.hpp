@@ -20,7 +20,7 @@ struct engine_options {
   std::uint32_t block_tokens = 16;
   std::uint32_t max_batch = 32;
   std::uint32_t step_tokens = 256;
-  double watermark = 0.01;
+  double watermark = 0.005;
   double load = 2;
   std::uint64_t seed = 1;
   std::optional<kv::block_id> corrupt;  ///< flip one byte of this block while somebody still reads it

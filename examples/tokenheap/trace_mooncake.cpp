@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string_view>
@@ -30,6 +31,7 @@ class request_events {
   }
 
   bool number_unsigned(std::uint64_t v) {
+    if (depth_ == 0) return other("a number");
     if (skipping()) return true;
     switch (field_) {
       case timestamp: return out_.arrival_ms = static_cast<double>(v), scalar();
@@ -40,6 +42,7 @@ class request_events {
   }
 
   bool number_float(double v, const std::string& text) {
+    if (depth_ == 0) return other("a number");
     if (skipping()) return true;
     if (v < 0) return negative(text);
     if (field_ == timestamp) return out_.arrival_ms = v, scalar();
@@ -86,6 +89,12 @@ class request_events {
     return false;
   }
 
+  complaint finish_at_zero(std::size_t position) {
+    reason_.clear();
+    refuse(fmt::format("a zero byte stands at byte {}", position));
+    return reason_;
+  }
+
   complaint finish() {
     if (!reason_.empty()) return reason_;
     for (std::size_t i = 0; i < known_fields.size(); ++i)
@@ -110,6 +119,7 @@ class request_events {
   }
 
   bool negative(const std::string& text) {
+    if (depth_ == 0) return other("a number");
     if (skipping()) return true;
     return refuse(fmt::format("{} is negative", shortened(text)));
   }
@@ -138,8 +148,10 @@ class request_events {
 
 complaint parse_mooncake_line(std::string_view line, trace_request& out) {
   request_events events(out);
-  json::sax_parse(line.begin(), line.end(), &events);
-  return events.finish();
+  // the parser takes a zero byte for the end of its input
+  const std::size_t zero = line.find('\0');
+  json::sax_parse(line.begin(), line.begin() + static_cast<std::ptrdiff_t>(std::min(zero, line.size())), &events);
+  return zero == std::string_view::npos ? events.finish() : events.finish_at_zero(zero + 1);
 }
 
 }  // namespace program
