@@ -106,7 +106,7 @@ class prefix_cache {
 };
 
 int run_prefix(const prefix_options& options) {
-  if (options.format != trace_format::mooncake) return refuse("--format: only a mooncake trace has prefix ids");
+  if (options.format != trace_format::mooncake) return refuse("--format: an azure trace has no prefix ids; give a mooncake trace");
   references trace;
   if (const complaint bad = read_references(options, trace); !bad.empty()) return refuse(bad);
   // more blocks than references can never be filled
