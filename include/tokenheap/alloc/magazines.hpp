@@ -23,8 +23,7 @@ template <class S>
 concept batch_source = source<S> && requires(S& s, std::size_t n, void** slots) {
   { s.take(n, slots, n) } noexcept -> std::same_as<std::size_t>;
   { s.give(n, slots, n) } noexcept -> std::same_as<void>;
-  S::layer::largest;
-  S::layer::class_count;
+  typename S::layer::classes;
 };
 
 /// Makes a slab safe for threads, nearly without locking: a thread uses its own magazines of free slots.
@@ -43,8 +42,9 @@ struct magazines {
   template <batch_source Below>
   class on : public over<Below> {
     using slab_layer = typename Below::layer;
-    static constexpr std::size_t class_count = slab_layer::class_count;
-    static constexpr std::size_t largest = slab_layer::largest;
+    using classes = typename slab_layer::classes;
+    static constexpr std::size_t class_count = classes::count;
+    static constexpr std::size_t largest = classes::largest;
 
     /// An array of slots with a link in front; lives on the heap, never in the slots.
     struct magazine {
@@ -91,7 +91,7 @@ struct magazines {
         bytes = align_up(bytes, alignment);
       }
       if (bytes - 1 >= largest) [[unlikely]] return pass_through(bytes, alignment);
-      const std::size_t number = size_classes::of(bytes);
+      const std::size_t number = classes::of(bytes);
       cache* const mine = own_cache();
       if (mine != nullptr) [[likely]] {
         loaded& l = mine->current[number];
@@ -102,7 +102,7 @@ struct magazines {
 
     TOKENHEAP_INLINE void deallocate(allocation a) noexcept {
       if (a.size - 1 >= largest) [[unlikely]] return give_through(a);
-      const std::size_t number = size_classes::of(a.size);
+      const std::size_t number = classes::of(a.size);
       cache* const mine = own_cache();
       if (mine != nullptr) [[likely]] {
         loaded& l = mine->current[number];

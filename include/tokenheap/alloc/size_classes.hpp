@@ -26,6 +26,33 @@ struct size_classes {
   }
 };
 
+/// The class of every size up to `Largest`, by table where that is small: shorter than the arithmetic on x86-64.
+template <std::size_t Largest>
+struct classes_up_to {
+  static constexpr std::size_t count = size_classes::of(Largest) + 1;
+  static constexpr std::size_t largest = size_classes::size(count - 1);
+
+  /// Returns   the number of the smallest class that holds `bytes`; Requires 0 < bytes <= largest
+  [[nodiscard]] TOKENHEAP_INLINE static constexpr std::size_t of(std::size_t bytes) noexcept {
+    if constexpr (by_table) {
+      return table.number[(bytes + 15) / 16];
+    } else {
+      return size_classes::of(bytes);
+    }
+  }
+
+ private:
+  static constexpr bool by_table = largest <= 64 * KiB;
+  struct numbers {
+    std::uint8_t number[by_table ? largest / 16 + 1 : 1] = {};
+
+    constexpr numbers() noexcept {
+      for (std::size_t k = 1; k < sizeof number; ++k) number[k] = static_cast<std::uint8_t>(size_classes::of(k * 16));
+    }
+  };
+  static constexpr numbers table{};
+};
+
 static_assert(size_classes::of(1) == 0 && size_classes::of(64) == 3 && size_classes::of(65) == 4);
 static_assert(size_classes::size(4) == 80 && size_classes::of(80) == 4 && size_classes::of(81) == 5);
 static_assert(size_classes::size(7) == 128 && size_classes::of(128) == 7 && size_classes::size(8) == 160);

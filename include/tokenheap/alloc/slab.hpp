@@ -51,8 +51,9 @@ struct slab_stats {
 template <slab_shape Shape = slab_shape{}>
 struct slab {
   static_assert(Shape.largest >= 16 && Shape.largest <= GiB, "slab_shape::largest: 16 bytes up to 1 GiB");
-  static constexpr std::size_t class_count = size_classes::of(Shape.largest) + 1;
-  static constexpr std::size_t largest = size_classes::size(class_count - 1);
+  using classes = classes_up_to<Shape.largest>;
+  static constexpr std::size_t class_count = classes::count;
+  static constexpr std::size_t largest = classes::largest;
 
   template <source Below>
   class on : public over<Below> {
@@ -89,14 +90,16 @@ struct slab {
         bytes = align_up(bytes, alignment);
       }
       if (bytes - 1 >= largest) [[unlikely]] return pass_through(bytes, alignment);
-      slot_class& c = classes_[size_classes::of(bytes)];
+      slot_class& c = classes_[classes::of(bytes)];
       if (void* const slot = c.idle.pop()) [[likely]] return {slot, c.slot};
       return cut(c);
     }
 
     TOKENHEAP_INLINE void deallocate(allocation a) noexcept {
+      // null with a size beside it is null: kept as a slot it would end the list of its class
+      if (a.data == nullptr) [[unlikely]] return;
       if (a.size - 1 >= largest) [[unlikely]] return give_through(a);
-      if (!classes_[size_classes::of(a.size)].idle.push(a.data)) [[unlikely]] report_surplus(a);
+      if (!classes_[classes::of(a.size)].idle.push(a.data)) [[unlikely]] report_surplus(a);
     }
 
     /// Ends all allocations, also those that passed through, and gives everything to the floor below to reset.
