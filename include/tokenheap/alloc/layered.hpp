@@ -33,12 +33,13 @@ struct column<Source, with<P>, Rest...> {
 template <class Layer>
 inline constexpr bool relieves = false;
 template <limit_policy P>
-inline constexpr bool relieves<with<P>> = true;
+inline constexpr bool relieves<with<P>> = !does_nothing<P>;
 
 /// An allocator made of a source and the layers above it, read from the bottom up.
 ///
 /// Give it a name of its own by inheritance; the name is short in error messages and can be declared ahead. Each part
-/// finds its own options aggregate among the arguments of the constructor; an option that nobody takes is an error.
+/// finds its own options aggregate among the arguments of the constructor; an option that nobody takes is an error. A
+/// name made by inheritance is an aggregate: its options stand in two pairs of braces, `staging mem{{option, ...}}`.
 ///
 /// Fails     as its parts; where a limit has a callback, a refusal asks it and tries again, outside all locks
 /// Threads   as its parts; safe with a `with<spin_lock>` or `with<mutex_lock>` on top
@@ -60,7 +61,7 @@ class layered : public column<Source, Layer, Layers...>::type {
     allocation a = top::allocate(bytes, alignment);
     if constexpr (may_relieve) {
       // a hundred polite callbacks that free nothing must not become an endless loop
-      for (int tries = 0; this->relieve(bytes, !a) && !a && tries != max_tries; ++tries)
+      for (int tries = 0; tries != max_tries && this->relieve(bytes, !a) && !a; ++tries)
         a = top::allocate(bytes, alignment);
     }
     return a;
