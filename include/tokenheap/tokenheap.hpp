@@ -15,6 +15,9 @@
 #include <tokenheap/policy/trace.hpp>
 #include <tokenheap/source/fixed.hpp>
 #include <tokenheap/source/host.hpp>
+#include <tokenheap/source/pages.hpp>
+#include <tokenheap/source/region_book.hpp>
+#include <tokenheap/source/system_calls.hpp>
 #include <tokenheap/alloc/annotate.hpp>
 #include <tokenheap/alloc/arena.hpp>
 #include <tokenheap/alloc/chunk_book.hpp>
@@ -42,3 +45,5 @@
 #include <tokenheap/kv/root_table.hpp>
 #include <tokenheap/kv/sequence.hpp>
 #include <tokenheap/kv/tokens.hpp>
+#include <tokenheap/check/contract.hpp>
+#include <tokenheap/check/verdict.hpp>
