@@ -107,12 +107,12 @@ TEST_CASE("a thread that ends gives its slots back", "[magazines]") {
 }
 
 TEST_CASE("an allocator may end before the threads that used it", "[magazines]") {
-  std::mutex step;
-  step.lock();
+  std::atomic<bool> used{false};
   auto mem = std::make_unique<shared>();
   std::thread user([&] {
     mem->deallocate(mem->allocate(64));
-    step.unlock();
+    used.store(true);
+    used.notify_one();
     // stays until the allocator is gone; another one may stand at the same address
     for (int k = 0; k != 1000; ++k) {
       shared other;
@@ -121,7 +121,7 @@ TEST_CASE("an allocator may end before the threads that used it", "[magazines]")
       other.deallocate(a);
     }
   });
-  step.lock();
+  used.wait(false);
   mem.reset();
   user.join();
   SUCCEED("no cache of an allocator that ended was touched");
