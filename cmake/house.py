@@ -14,7 +14,7 @@ import tempfile
 import tree
 
 MAX_LINES = 400
-MAX_COLUMNS = 120
+MAX_COLUMNS = 132  # clang-format aims at 120; the rest is for lines that it breaks badly
 MAX_FIRST_SENTENCE = 120
 MAX_FUNCTION = 40
 MAX_PARAMETERS = 3  # of a public template; deductions and packs included
@@ -166,7 +166,7 @@ def self_test():
         (good + "struct BlockPool {};\n", "is not snake_case"),
         (good + "#define SLAB_MAX 3\n", "does not start with TOKENHEAP_"),
         (good + "// TODO more\n", "unfinished"),
-        (good + "// " + "x" * 130 + "\n", "columns"),
+        (good + "// " + "x" * 140 + "\n", "columns"),
         (good + "/// " + "x" * 121 + "\n", "the first sentence"),
         (good + "void f(int) {\n" + "  g();\n" * 40 + "}\n", "a function of 42 lines"),
         (good + "class c final : public d<(1)> {\n" + "  void g() { if (1) { h(); } }\n" * 50 + "};\n", None),

@@ -40,6 +40,6 @@ function(tokenheap_add_program_tests)
     cmake_path(GET script STEM name)
     add_test(NAME program.${name}
       COMMAND ${Python3_EXECUTABLE} ${script} $<TARGET_FILE:tokenheap_program> ${PROJECT_SOURCE_DIR})
-    set_tests_properties(program.${name} PROPERTIES TIMEOUT 300 LABELS program SKIP_RETURN_CODE 77)
+    set_tests_properties(program.${name} PROPERTIES TIMEOUT 600 LABELS program SKIP_RETURN_CODE 77)
   endforeach()
 endfunction()

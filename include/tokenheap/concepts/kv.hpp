@@ -75,7 +75,8 @@ template <class Index>
 concept names_positions = requires { typename Index::position; };
 
 template <class Index>
-concept can_match = requires(const Index& i, typename Index::position at, const token* tokens, std::size_t n, block_id* out) {
+concept can_match = requires(const Index& i, typename Index::position at, const token* tokens, std::size_t n,
+                             block_id* out) {
   { i.match(at, tokens, n, out) } noexcept -> std::same_as<std::size_t>;
 };
 
@@ -99,7 +100,8 @@ concept can_keep_tokens = requires(Index& i, block_id id, std::size_t at, const 
 /// Positions stand for prefixes. match and publish compare tokens, so that a wrong hit is impossible, and none of the
 /// three allocates.
 template <class Index>
-concept prefix_index = names_positions<Index> && can_match<Index> && can_publish<Index> && can_forget<Index> && can_keep_tokens<Index>;
+concept prefix_index = names_positions<Index> && can_match<Index> && can_publish<Index> && can_forget<Index> &&
+                       can_keep_tokens<Index>;
 
 template <class E>
 concept hears_of_clearing = requires(E& e) {

@@ -5,7 +5,7 @@
 #define TOKENHEAP_VERSION_MINOR 1
 #define TOKENHEAP_VERSION_PATCH 0
 
-/// How much of its own contracts the library checks: 0 nothing, 1 cheap checks, 2 all O(1) checks, 3 walks whole structures.
+/// How much of its own contracts the library checks: 0 nothing, 1 cheap checks, 2 all O(1) checks, 3 whole structures.
 ///
 /// The level never changes a layout. Set it alike in all translation units of a program: inline functions differ by it.
 #ifndef TOKENHEAP_ASSERT_LEVEL
