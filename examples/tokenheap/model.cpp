@@ -12,7 +12,6 @@ namespace {
 using m = model_shape;
 constexpr std::size_t half_head = m::head_size / 2;
 constexpr std::size_t queries_per_head = m::heads / m::kv_heads;
-constexpr std::size_t vectors = m::head_size / 4;
 
 template <class Memory>
 float* take(Memory& memory, std::size_t count) {
@@ -57,13 +56,7 @@ float softmax_weights(const head_scratch& s, std::size_t count) {
   const float4 scale = all4(1.0F / std::sqrt(static_cast<float>(m::head_size)));
   const std::size_t padded = (count + 3) / 4 * 4;
   for (std::size_t i = 0; i < padded; i += 4) {
-    const float4 a = load4(s.partial + 4 * i);
-    const float4 b = load4(s.partial + 4 * i + 4);
-    const float4 c = load4(s.partial + 4 * i + 8);
-    const float4 d = load4(s.partial + 4 * i + 12);
-    const float4 sums = (float4{a[0], b[0], c[0], d[0]} + float4{a[2], b[2], c[2], d[2]}) +
-                        (float4{a[1], b[1], c[1], d[1]} + float4{a[3], b[3], c[3], d[3]});
-    store4(s.weight + i, sums * scale);
+    store4(s.weight + i, sums_of_4(s.partial + 4 * i) * scale);
   }
   for (std::size_t i = count; i < padded; ++i) s.weight[i] = -1e30F;
   float4 top = load4(s.weight);
@@ -81,36 +74,38 @@ float softmax_weights(const head_scratch& s, std::size_t count) {
   return sum4(total);
 }
 
-// the query heads that share one key and value head, for one row; `query` and `out` hold them side by side
+// the two query heads that share one key and value head, for one row; `query` and `out` hold them side by side
 void attend(const kv_view& cache, std::size_t layer, std::size_t head, std::size_t count, const float* query,
             const head_scratch* s, float* out) {
-  float4 q[queries_per_head][vectors];
-  for (std::size_t g = 0; g < queries_per_head; ++g)
-    for (std::size_t i = 0; i < vectors; ++i) q[g][i] = load4(query + g * m::head_size + 4 * i);
-  std::size_t at = 0;
+  static_assert(queries_per_head == 2 && m::head_size == 16);
+  const head16 first = load16(query);
+  const head16 second = load16(query + m::head_size);
+  float* first_partial = s[0].partial;
+  float* second_partial = s[1].partial;
   for_each_run(cache, layer, 0, head, count, [&](const float* key, std::size_t tokens) {
-    for (std::size_t t = 0; t < tokens; ++t, ++at, key += m::head_size) {
-      for (std::size_t g = 0; g < queries_per_head; ++g) {
-        float4 sum{};
-        for (std::size_t i = 0; i < vectors; ++i) sum += q[g][i] * load4(key + 4 * i);
-        store4(s[g].partial + 4 * at, sum);
-      }
+    for (const float* const end = key + tokens * m::head_size; key != end; key += m::head_size) {
+      const head16 k = load16(key);
+      store4(first_partial, product16(first, k));
+      store4(second_partial, product16(second, k));
+      first_partial += 4;
+      second_partial += 4;
     }
   });
-  float4 sum[queries_per_head][vectors] = {};
-  float total[queries_per_head];
-  for (std::size_t g = 0; g < queries_per_head; ++g) total[g] = softmax_weights(s[g], count);
-  at = 0;
+  const float4 first_total = all4(softmax_weights(s[0], count));
+  const float4 second_total = all4(softmax_weights(s[1], count));
+  const float* first_weight = s[0].weight;
+  const float* second_weight = s[1].weight;
+  head16 first_sum{};
+  head16 second_sum{};
   for_each_run(cache, layer, 1, head, count, [&](const float* value, std::size_t tokens) {
-    for (std::size_t t = 0; t < tokens; ++t, ++at, value += m::head_size) {
-      for (std::size_t g = 0; g < queries_per_head; ++g) {
-        const float4 w = all4(s[g].weight[at]);
-        for (std::size_t i = 0; i < vectors; ++i) sum[g][i] += w * load4(value + 4 * i);
-      }
+    for (const float* const end = value + tokens * m::head_size; value != end; value += m::head_size) {
+      const head16 v = load16(value);
+      add_scaled(first_sum, all4(*first_weight++), v);
+      add_scaled(second_sum, all4(*second_weight++), v);
     }
   });
-  for (std::size_t g = 0; g < queries_per_head; ++g)
-    for (std::size_t i = 0; i < vectors; ++i) store4(out + g * m::head_size + 4 * i, sum[g][i] / all4(total[g]));
+  store16(out, divided(first_sum, first_total));
+  store16(out + m::head_size, divided(second_sum, second_total));
 }
 
 }  // namespace
