@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 
 #include <tokenheap/check/verdict.hpp>
 #include <tokenheap/concepts/source.hpp>

@@ -69,7 +69,7 @@ concept can_relieve = requires(P& p, std::size_t n) {
   { p.relieve(n, true) } noexcept -> std::same_as<bool>;
 };
 
-/// Refuses: `admit(bytes)` before the source is asked, `take_back(bytes)` after, `relieve(bytes, failed)` with no lock held.
+/// Refuses: `admit(bytes)` before the source, `take_back(bytes)` after, `relieve(bytes, failed)` with no lock held.
 ///
 /// relieve may run a callback of the user; it returns true if a refused request is worth another try.
 template <class P>
