@@ -19,7 +19,7 @@ import tree
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
 # names that <sys/sysmacros.h>, <complex.h>, <termios.h>, the GNU dialect, Windows and X11 headers take as macros
-HOSTILE = ["small", "major", "minor", "makedev", "I", "linux", "unix", "i386", "B0", "near", "far", "huge", "interface",
+HOSTILE = ["small", "major", "minor", "makedev", "I", "linux", "unix", "i386", "B0", "near", "far", "interface",
            "IN", "OUT", "OPTIONAL", "DELETE", "ERROR", "NO_ERROR", "TRUE", "FALSE", "BYTE", "True", "False", "None", "Bool",
            "Status", "Success", "Always", "Unsorted"]
 # functions of POSIX; the standard library above floor 1 uses some of these names itself
