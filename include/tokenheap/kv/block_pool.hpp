@@ -100,7 +100,7 @@ class block_pool {
     const locked hold(state_->lock());
     if (state_->available() == 0) return {};
     block_id id = no_block;
-    state_->take(&id, 1);
+    state_->take(&id, 1, state::owner::alone);
     return block(state_, id);
   }
 
@@ -109,7 +109,7 @@ class block_pool {
     if (state_ == nullptr) return errc::not_open;
     const locked hold(state_->lock());
     if (out.size() > state_->available()) return out.size() > state_->total() ? errc::too_large : errc::out_of_memory;
-    state_->take(out.data(), out.size());
+    state_->take(out.data(), out.size(), state::owner::alone);
     return errc::ok;
   }
 
@@ -262,7 +262,9 @@ template <pool_policy Policy>
 void block_pool<Policy>::report(errc code, block_id id) noexcept {
   const bool null = state_->options().null_block && id == 0;
   const char* what = null ? "the null block, given back" : "a block given back, by id";
-  const char* fix = null ? "never give the null block back" : "give back each reference once, to the pool it came from";
+  const char* fix = "give back each reference once, to the pool it came from";
+  if (null) fix = "never give the null block back";
+  if (code == errc::in_use) fix = "close the sequence that holds it";
   state_->report(code, what, id, fix);
 }
 

@@ -34,6 +34,20 @@ class lru {
   /// Puts a block behind all others: it leaves last.
   void push(block_id id) noexcept { insert_before(end_, id); }
 
+  /// Puts the blocks of a chain behind all others, the last one first. Requires that none of them is in.
+  void push_chain(const block_id* chain, std::size_t n) noexcept {
+    if (n == 0) return;
+    std::uint32_t previous = links_[end_].previous;
+    links_[previous].next = chain[n - 1] + 1;
+    for (std::size_t at = n - 1; at != 0; --at) {
+      links_[chain[at] + 1] = {chain[at - 1] + 1, previous};
+      previous = chain[at] + 1;
+    }
+    links_[chain[0] + 1] = {end_, previous};
+    links_[end_].previous = chain[0] + 1;
+    size_ += n;
+  }
+
   /// Puts a block in front of all others: it leaves first.
   void push_front(block_id id) noexcept { insert_before(links_[end_].next, id); }
 
@@ -45,6 +59,22 @@ class lru {
     links_[id + 1] = {0, 0};
     --size_;
     return true;
+  }
+
+  /// Takes out the `n` that leave next, in their order, and says `seen(id)` of each at once. Requires n <= size().
+  template <class Seen>
+  void pop(block_id* out, std::size_t n, Seen&& seen) noexcept {
+    std::uint32_t at = links_[end_].next;
+    for (std::size_t taken = 0; taken < n; ++taken) {
+      out[taken] = at - 1;
+      seen(at - 1);
+      const std::uint32_t next = links_[at].next;
+      links_[at] = {0, 0};
+      at = next;
+    }
+    links_[end_].next = at;
+    links_[at].previous = end_;
+    size_ -= n;
   }
 
   /// The block that leaves next, or `no_block`; it stays in the order until it is removed.

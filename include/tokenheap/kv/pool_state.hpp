@@ -78,30 +78,57 @@ class pool_state {
   [[nodiscard]] std::size_t live() const noexcept { return live_; }
   [[nodiscard]] bool is_block(block_id id) const noexcept { return id >= first_ && id < end_; }
 
+  /// Who may give a block back: those of a sequence only leave in the order that keeps its prefix whole.
+  enum class owner : bool { alone, request };
+
   /// Hands out `n` blocks with one reference each. Requires n <= available().
-  void take(block_id* out, std::size_t n) noexcept {
+  void take(block_id* out, std::size_t n, owner whose) noexcept {
+    const std::uint32_t references = whose == owner::request ? 1 | sequence_bit : 1;
     std::size_t taken = 0;
-    for (; taken < n && top_ != 0; ++taken) states_[out[taken] = stack_[--top_]].references = 1;
-    for (; taken < n && fresh_ != end_; ++taken) states_[out[taken] = fresh_++].references = 1;
-    for (; taken < n; ++taken) states_[out[taken] = evict_one()].references = 1;
+    for (; taken < n && top_ != 0; ++taken) states_[out[taken] = stack_[--top_]].references = references;
+    for (; taken < n && fresh_ != end_; ++taken) states_[out[taken] = fresh_++].references = references;
+    if (taken < n) evict(out + taken, n - taken, references);
     live_ += n;
     if (live_ > peak_live_) peak_live_ = live_;
   }
 
-  /// Drops one reference; the last one makes the block cached or free.
+  /// Drops one reference of a block that stands alone; the last one makes it free.
   [[nodiscard]] errc give(block_id id) noexcept {
     if (!is_block(id)) return errc::invalid_argument;
     state& at = states_[id];
-    if ((at.references & count_mask) == 0) return errc::double_free;
-    if ((--at.references & count_mask) != 0) return errc::ok;
+    // one test for all that is wrong: no reference at all, or a block that sequences or the cache hold
+    if (at.references - 1 >= sequence_bit - 1) {
+      return (at.references & count_mask) == 0 ? errc::double_free : errc::in_use;
+    }
+    if (--at.references != 0) return errc::ok;
     ++at.generation;
     --live_;
-    if (at.references == 0) {
-      stack_[top_++] = id;
-    } else {
-      order_.push(id);
-    }
+    stack_[top_++] = id;
     return errc::ok;
+  }
+
+  /// Drops one reference of each block of a chain, the tail first; the last one makes a block cached or free.
+  void give_chain(const block_id* chain, std::size_t n) noexcept {
+    std::size_t end = n;  // [n, end) are to be cached, in one piece
+    while (n-- != 0) {
+      const block_id id = chain[n];
+      const block_id soon = chain[n < ahead ? 0 : n - ahead];
+      __builtin_prefetch(&states_[soon], 1);
+      state& at = states_[id];
+      const std::uint32_t left = at.references - 1;
+      if (left == (published_bit | sequence_bit)) {
+        at = {left, at.generation + 1};
+        continue;
+      }
+      cache(chain + n + 1, end - n - 1);
+      end = n;
+      at.references = left;
+      if ((left & count_mask) != 0) continue;
+      at = {0, at.generation + 1};
+      --live_;
+      stack_[top_++] = id;
+    }
+    cache(chain, end);
   }
 
   /// Adds a reference to a live or cached block.
@@ -121,7 +148,7 @@ class pool_state {
     return is_block(key.id) && references(key.id) != 0 && states_[key.id].generation == key.generation;
   }
   /// True if a holder may write into the block: nobody else holds it and nobody can find it.
-  [[nodiscard]] bool is_writable(block_id id) const noexcept { return states_[id].references == 1; }
+  [[nodiscard]] bool is_writable(block_id id) const noexcept { return (states_[id].references & ~sequence_bit) == 1; }
 
   /// How many of `ids` are cached: holding them takes them out of what is available.
   [[nodiscard]] std::size_t count_cached(const block_id* ids, std::size_t n) const noexcept {
@@ -132,23 +159,19 @@ class pool_state {
 
   /// Makes the blocks `from` to `to` of a chain findable; those before `from` are.
   void publish(position root, const block_id* chain, std::size_t from, std::size_t to) noexcept {
-    position at = from == 0 ? root : index_.position_of(chain[from - 1]);
-    for (; from < to; ++from) {
-      const block_id id = chain[from];
-      if (is_published(id)) {
-        at = index_.position_of(id);
-        continue;
-      }
-      at = index_.publish(at, id);
-      states_[id].references |= published_bit;
-    }
+    // a fork may have published the first of them
+    while (from < to && is_published(chain[from])) ++from;
+    if (from == to) return;
+    index_.publish(from == 0 ? root : index_.position_of(chain[from - 1]), chain + from, to - from);
+    for (; from < to; ++from) states_[chain[from]].references |= published_bit;
   }
 
   /// Makes up to `n` cached blocks free, in the order of the policy; returns how many.
   std::size_t evict(std::size_t n) noexcept {
-    std::size_t gone = 0;
-    for (; gone < n && order_.size() != 0; ++gone) stack_[top_++] = evict_one();
-    return gone;
+    if (n > order_.size()) n = order_.size();
+    evict(stack_.first() + top_, n, 0);
+    top_ += n;
+    return n;
   }
 
   /// Forgets everything, as if just opened. False, and nothing changes, while a block is live.
@@ -232,28 +255,35 @@ class pool_state {
 
  private:
   static constexpr std::uint32_t published_bit = std::uint32_t{1} << 31;
-  static constexpr std::uint32_t count_mask = published_bit - 1;
+  static constexpr std::uint32_t sequence_bit = std::uint32_t{1} << 30;
+  static constexpr std::uint32_t count_mask = sequence_bit - 1;
+  static constexpr std::size_t ahead = 16;
 
   struct state {
     std::uint32_t references;
     std::uint32_t generation;
   };
 
-  [[nodiscard]] block_id evict_one() noexcept {
-    const block_id id = order_.victim();
-    // chains leave tail first, so this loop runs only if somebody gave back what was not theirs
-    for (block_id below; (below = index_.blocker(id)) != no_block;) forget(below);
-    static_cast<void>(order_.remove(id));
-    index_.remove(id);
-    states_[id].references = 0;
-    ++evictions_;
-    return id;
+  void cache(const block_id* chain, std::size_t n) noexcept {
+    live_ -= n;
+    if constexpr (requires { order_.push_chain(chain, n); }) {
+      order_.push_chain(chain, n);
+    } else {
+      while (n-- != 0) order_.push(chain[n]);
+    }
   }
 
-  TOKENHEAP_COLD void forget(block_id id) noexcept {
-    index_.remove(id);
-    states_[id].references &= count_mask;
-    if (order_.remove(id)) stack_[top_++] = id;
+  void evict(block_id* out, std::size_t n, std::uint32_t references) noexcept {
+    // the rows of evicted blocks lie anywhere; while the order is walked they are on their way
+    order_.pop(out, n, [this](block_id id) {
+      index_.prefetch(id);
+      __builtin_prefetch(&states_[id], 1);
+    });
+    for (std::size_t at = 0; at < n; ++at) {
+      if (!index_.remove_end(out[at])) index_.remove(out[at]);
+      states_[out[at]].references = references;
+    }
+    evictions_ += n;
   }
 
   [[nodiscard]] static std::uint64_t fingerprint(block_id id) noexcept {

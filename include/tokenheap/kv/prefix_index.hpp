@@ -85,10 +85,16 @@ class radix_index {
 
   /// Keeps tokens of a block, from its place `first` on; they can be found once the block is published.
   void write(block_id id, std::size_t first, const token* tokens, std::size_t n) noexcept {
-    std::memcpy(tokens_.first() + std::size_t{id} * block_tokens_ + first, tokens, n * sizeof(token));
+    copy_tokens(tokens_.first() + std::size_t{id} * block_tokens_ + first, tokens, n);
   }
   [[nodiscard]] const token* tokens_of(block_id id) const noexcept {
     return tokens_.first() + std::size_t{id} * block_tokens_;
+  }
+
+  /// Fetches what removing and rewriting a block will touch.
+  void prefetch(block_id id) const noexcept {
+    __builtin_prefetch(rows_.first() + id + 1, 1);
+    __builtin_prefetch(tokens_of(id), 1);
   }
 
   /// Makes a full block findable below `parent` and returns its position: its own, or that of an equal block.
@@ -115,13 +121,40 @@ class radix_index {
     return self;
   }
 
+  /// Makes a run of full blocks findable, each below the one before it, the first below `parent`.
+  void publish(position parent, const block_id* run, std::size_t n) noexcept {
+    for (std::size_t at = 0; at < n; ++at) {
+      parent = publish(parent, run[at]);
+      if (parent != run[at] + 1) continue;
+      // nothing can be below a block that is new itself: the rest of the run needs no look-up
+      if (++at == n) return;
+      size_ += n - at;
+      rows_[parent].child = run[at] + 1;
+      for (; at + 1 < n; parent = run[at++] + 1) rows_[run[at] + 1] = {parent, run[at + 1] + 1, 0, 0};
+      rows_[run[at] + 1] = {parent, 0, 0, 0};
+    }
+  }
+
   /// Where the prefix that ends with this published block is found.
   [[nodiscard]] position position_of(block_id id) const noexcept {
     const row& at = rows_[id + 1];
     return at.parent & duplicate_bit ? at.child : id + 1;
   }
 
-  /// Forgets a published block. Requires that it has no children, or an equal block that takes them over.
+  /// Forgets a block that ends an unbranched run, or returns false and changes nothing if it is not so simple.
+  [[nodiscard]] bool remove_end(block_id id) noexcept {
+    const position self = id + 1;
+    row& at = rows_[self];
+    const position parent = at.parent;
+    if ((parent & (duplicate_bit | root_bit)) != 0 || (at.child | at.next | at.previous) != 0) return false;
+    if (rows_[parent].child != self) return false;
+    rows_[parent].child = 0;
+    at.parent = 0;
+    --size_;
+    return true;
+  }
+
+  /// Forgets a published block. Requires that it has no children, unless an equal block can take them over.
   void remove(block_id id) noexcept {
     const position self = id + 1;
     const row old = rows_[self];
@@ -142,15 +175,6 @@ class radix_index {
     }
     head = old.next == 0 ? 0 : old.next | (head & fan_bit);
     if (old.next == 0 && (old.parent & root_bit)) roots_.let_go(old.parent & ~root_bit);
-  }
-
-  /// A block without children below this one that must be removed before it, or `no_block` if it can be removed.
-  [[nodiscard]] block_id blocker(block_id id) const noexcept {
-    const row& at = rows_[id + 1];
-    if ((at.parent & duplicate_bit) || is_duplicate(at.next) || at.child == 0) return no_block;
-    position below = at.child & ~fan_bit;
-    while (!is_duplicate(rows_[below].next) && rows_[below].child != 0) below = rows_[below].child & ~fan_bit;
-    return below - 1;
   }
 
   /// True if a published block has others below it.

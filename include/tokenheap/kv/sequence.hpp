@@ -203,7 +203,7 @@ errc sequence<Pool>::take_chain(const token* prompt, std::size_t matchable, fail
     }
   }
   for (std::size_t at = 0; at < found; ++at) books_->hold(ids[at]);
-  books_->take(ids + found, need);
+  books_->take(ids + found, need, state::owner::request);
   published_ = found;
   cached_tokens_ = found * block_tokens_;
   return errc::ok;
@@ -238,7 +238,7 @@ errc sequence<Pool>::grow_to(std::size_t slots) noexcept {
     if (shared && !books_->can_copy()) return errc::unsupported;
     const std::size_t need = more + (shared ? 1 : 0);
     if (need > books_->available()) return errc::out_of_memory;
-    books_->take(ids_.first() + count_, need);
+    books_->take(ids_.first() + count_, need, state::owner::request);
   }
   if (shared) own_tail(ids_[count_ + more]);
   count_ += more;
@@ -257,7 +257,7 @@ void sequence<Pool>::own_tail(block_id spare) noexcept {
   }
   const locked hold(books_->lock());
   ids_[at] = spare;
-  static_cast<void>(books_->give(old));
+  books_->give_chain(&old, 1);
 }
 
 template <class Pool>
@@ -266,11 +266,12 @@ void sequence<Pool>::keep(const token* tokens, std::size_t n) noexcept {
     length_ += n;
     return;
   }
-  while (n != 0) {
-    const std::size_t at = length_ % block_tokens_;
+  const block_id* id = ids_.first() + length_ / block_tokens_;
+  std::size_t at = length_ % block_tokens_;
+  length_ += n;
+  for (; n != 0; ++id, at = 0) {
     const std::size_t part = n < block_tokens_ - at ? n : block_tokens_ - at;
-    books_->index().write(ids_[length_ / block_tokens_], at, tokens, part);
-    length_ += part;
+    books_->index().write(*id, at, tokens, part);
     tokens += part;
     n -= part;
   }
@@ -278,16 +279,10 @@ void sequence<Pool>::keep(const token* tokens, std::size_t n) noexcept {
 
 template <class Pool>
 void sequence<Pool>::give_tail(std::size_t keep_blocks) noexcept {
-  errc wrong = errc::ok;
-  {
-    const locked hold(books_->lock());
-    while (count_ > keep_blocks) {
-      if (const errc no = books_->give(ids_[--count_]); no != errc::ok) wrong = no;
-    }
-  }
-  if (wrong != errc::ok) {
-    books_->report(wrong, "blocks of a sequence", keep_blocks, "never give back by id what a sequence holds");
-  }
+  if (count_ <= keep_blocks) return;
+  const locked hold(books_->lock());
+  books_->give_chain(ids_.first() + keep_blocks, count_ - keep_blocks);
+  count_ = keep_blocks;
 }
 
 template <class Pool>
