@@ -33,10 +33,11 @@ struct offset_space {
   static constexpr bool device_accessible = false;
 };
 
+// exactly bool: a function of that name would convert to true, whatever it returns
 template <class T>
 concept space = requires {
-  { T::cpu_accessible } -> std::convertible_to<bool>;
-  { T::device_accessible } -> std::convertible_to<bool>;
+  { T::cpu_accessible } -> std::same_as<const bool&>;
+  { T::device_accessible } -> std::same_as<const bool&>;
 };
 
 template <class S>
