@@ -18,9 +18,9 @@ int run_generate(const generate_options& options) {
   generator requests(options.seed);
   for (std::uint32_t i = 0; i < options.requests; ++i) {
     const trace_request r = requests.next();
-    const std::string line = fmt::format(
-        "{{\"timestamp\": {:.0f}, \"input_length\": {}, \"output_length\": {}, \"hash_ids\": [{}]}}\n", r.arrival_ms,
-        r.prompt_tokens, r.output_tokens, fmt::join(r.prefix_ids, ", "));
+    const std::string line =
+        fmt::format("{{\"timestamp\": {:.0f}, \"input_length\": {}, \"output_length\": {}, \"hash_ids\": [{}]}}\n",
+                    r.arrival_ms, r.prompt_tokens, r.output_tokens, fmt::join(r.prefix_ids, ", "));
     if (const int code = print(line); code != all_well) return code;
   }
   return all_well;

@@ -81,7 +81,9 @@ class prefix_cache {
     for (std::size_t i = request.size(); i-- > 0;) order_.push(held_[i]);
   }
 
-  [[nodiscard]] bool is_valid() const { return index_.is_valid() && order_.is_valid() && index_.size() == order_.size(); }
+  [[nodiscard]] bool is_valid() const {
+    return index_.is_valid() && order_.is_valid() && index_.size() == order_.size();
+  }
 
   std::uint64_t hits = 0;
   std::uint64_t evictions = 0;
@@ -106,7 +108,8 @@ class prefix_cache {
 };
 
 int run_prefix(const prefix_options& options) {
-  if (options.format != trace_format::mooncake) return refuse("--format: an azure trace has no prefix ids; give a mooncake trace");
+  if (options.format != trace_format::mooncake)
+    return refuse("--format: an azure trace has no prefix ids; give a mooncake trace");
   references trace;
   if (const complaint bad = read_references(options, trace); !bad.empty()) return refuse(bad);
   // more blocks than references can never be filled
@@ -132,17 +135,21 @@ int run_prefix(const prefix_options& options) {
   const auto count = static_cast<double>(std::max<std::size_t>(1, trace.ids.size()));
   const double ratio = static_cast<double>(cache.hits) / count;
   if (options.json) {
-    const nlohmann::ordered_json out{{"requests", trace.ends.size()}, {"references", trace.ids.size()},
-                                     {"distinct", trace.distinct},    {"hits", cache.hits},
-                                     {"evictions", cache.evictions},  {"hit_ratio", ratio},
+    const nlohmann::ordered_json out{{"requests", trace.ends.size()},
+                                     {"references", trace.ids.size()},
+                                     {"distinct", trace.distinct},
+                                     {"hits", cache.hits},
+                                     {"evictions", cache.evictions},
+                                     {"hit_ratio", ratio},
                                      {"ns_per_reference", spent.count() / count}};
     return print(out.dump() + "\n");
   }
-  return print(fmt::format("requests          {:>12}\nreferences        {:>12}\ndistinct          {:>12}\n"
-                           "hits              {:>12}\nevictions         {:>12}\nhit ratio         {:>10.2f} %\n"
-                           "time per reference{:>9.1f} ns\n",
-                           trace.ends.size(), trace.ids.size(), trace.distinct, cache.hits, cache.evictions,
-                           100 * ratio, spent.count() / count));
+  return print(
+      fmt::format("requests          {:>12}\nreferences        {:>12}\ndistinct          {:>12}\n"
+                  "hits              {:>12}\nevictions         {:>12}\nhit ratio         {:>10.2f} %\n"
+                  "time per reference{:>9.1f} ns\n",
+                  trace.ends.size(), trace.ids.size(), trace.distinct, cache.hits, cache.evictions, 100 * ratio,
+                  spent.count() / count));
 }
 
 }  // namespace
@@ -151,11 +158,15 @@ command declare_prefix(CLI::App& app) {
   const auto chosen = std::make_shared<prefix_options>();
   trace_options(app, chosen->trace, chosen->format);
   app.get_option("--trace")->required();
-  count_or_word<std::uint64_t>(app, "--capacity-blocks", chosen->capacity_blocks, "inf", 0, kv::max_blocks,
+  count_or_word<std::uint64_t>(app, "--capacity-blocks", chosen->capacity_blocks, "inf", 0, 1, kv::max_blocks,
                                "how many blocks fit, or inf")
       ->required();
-  const auto known = [](std::string& name) { return name == "lru" ? std::string() : "needs lru, found '" + name + "'"; };
-  checked(app.add_option_function<std::string>("--policy", [](const std::string&) {}, "who is evicted: lru"), known);
+  const auto known = [](std::string& name) {
+    return name == "lru" ? std::string() : "needs lru, found '" + name + "'";
+  };
+  checked(app.add_option_function<std::string>(
+              "--policy", [](const std::string&) {}, "who is evicted: lru"),
+          known);
   app.add_flag("--json", chosen->json, "print one JSON object instead of the table");
   return [chosen] { return run_prefix(*chosen); };
 }

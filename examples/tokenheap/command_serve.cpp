@@ -17,7 +17,7 @@ constexpr std::uint32_t default_blocks = 384;
 constexpr std::uint32_t everyone = ~std::uint32_t{0};
 
 struct serve_options {
-  workload_options work{.trace = {}, .format = trace_format::mooncake, .requests = 192, .scale = 32, .seed = 1};
+  workload_options work{.trace = {}, .format = trace_format::mooncake, .requests = 256, .scale = 32, .seed = 1};
   engine_options engine;
   std::uint32_t verify = everyone;
   std::int64_t corrupt_block = -1;
@@ -40,7 +40,10 @@ int fail(const complaint& why) {
 
 int run_serve(const serve_options& options) {
   workload work;
-  if (const complaint bad = work.open(options.work); !bad.empty()) return refuse(bad);
+  workload_options wanted = options.work;
+  // nobody wants longer requests than a trace has: 1/32 means what 32 means
+  if (wanted.scale < 1) wanted.scale = 1 / wanted.scale;
+  if (const complaint bad = work.open(wanted); !bad.empty()) return refuse(bad);
   engine_options amounts = options.engine;
   amounts.seed = options.work.seed;
   if (amounts.blocks == 0)
@@ -67,7 +70,8 @@ int run_serve(const serve_options& options) {
   const int printed = print(options.json ? to_json(report) : to_table(report));
   for (const complaint& difference : check.differences) static_cast<void>(fail(difference));
   if (check.out_of_memory) return fail("no memory to decode every request again");
-  if (amounts.corrupt && !server->outcome().corrupted) return fail("--corrupt-block: nobody ever read that block again");
+  if (amounts.corrupt && !server->outcome().corrupted)
+    return fail("--corrupt-block: nobody ever read that block again");
   return check.mismatches == 0 ? printed : went_wrong;
 }
 
@@ -80,8 +84,10 @@ command declare_serve(CLI::App& app) {
   CLI::Option* format = trace_options(app, work.trace, work.format);
   format->needs(app.get_option("--trace"));
   app.get_option("--trace")->needs(format);
-  count_option(app, "--requests", work.requests, 1, most_requests, "how many requests are served (default 192)");
-  checked(app.add_option("--scale", work.scale, "lengths are divided by this (default 32)"), decimal(0.001, 1e6));
+  count_option(app, "--requests", work.requests, 1, most_requests, "how many requests are served (default 256)");
+  checked(
+      app.add_option("--scale", work.scale, "lengths are divided by this, or multiplied if it is below 1 (default 32)"),
+      decimal(1e-6, 1e6));
   count_option(app, "--blocks", amounts.blocks, 1, most_blocks,
                "blocks in the pool (default 384, or what the longest request needs)");
   count_option(app, "--block-tokens", amounts.block_tokens, 1, 4096, "tokens in a block (default 16)");
@@ -92,7 +98,7 @@ command declare_serve(CLI::App& app) {
   checked(app.add_option("--load", amounts.load, "tokens that arrive while one is computed (default 2)"),
           decimal(0.001, 1e6));
   count_option(app, "--seed", work.seed, 0, any_seed, "of weights, requests and sampling (default 1)");
-  count_or_word(app, "--verify", chosen->verify, "all", everyone, most_requests,
+  count_or_word(app, "--verify", chosen->verify, "all", everyone, 0, most_requests,
                 "how many requests are decoded again (default all)");
   checked(app.add_option("--corrupt-block", chosen->corrupt_block,
                          "self-test: flip one byte of this block while it is in use, so that the check must fail"),

@@ -59,7 +59,8 @@ command declare_waste(CLI::App& app) {
   trace_options(app, chosen->trace, chosen->format)->required();
   app.get_option("--trace")->required();
   count_option(app, "--block-tokens", chosen->block_tokens, 1, longest_request, "tokens in a block (default 16)");
-  count_option(app, "--reserve", chosen->reserve, 1, longest_request, "tokens of a contiguous reservation (default 2048)");
+  count_option(app, "--reserve", chosen->reserve, 1, longest_request,
+               "tokens of a contiguous reservation (default 2048)");
   app.add_flag("--json", chosen->json, "print one JSON object instead of the table");
   return [chosen] { return run_waste(*chosen); };
 }

@@ -219,7 +219,8 @@ complaint engine::check_end() const {
   const kv::pool_stats books = pool_->stats();
   if (!pool_->is_valid()) return "the block pool's books are damaged";
   if (books.live != 0 || books.free + books.cached != books.total)
-    return fmt::format("blocks are lost: {} free, {} cached, {} live of {}", books.free, books.cached, books.live, books.total);
+    return fmt::format("blocks are lost: {} free, {} cached, {} live of {}", books.free, books.cached, books.live,
+                       books.total);
   if (request_memory_.policy<counters>().values().calls.current != 0) return "request objects are lost";
   return {};
 }

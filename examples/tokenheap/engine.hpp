@@ -33,15 +33,15 @@ struct served {
   std::uint64_t prompt_tokens = 0;
   std::uint64_t generated_tokens = 0;
   std::uint64_t computed_tokens = 0;
-  std::uint64_t prefix_hit_tokens = 0;     ///< at the first admission of each request
-  std::uint64_t recomputed_hit_tokens = 0; ///< found again after a preemption
+  std::uint64_t prefix_hit_tokens = 0;      ///< at the first admission of each request
+  std::uint64_t recomputed_hit_tokens = 0;  ///< found again after a preemption
   std::uint64_t preemptions = 0;
   std::uint64_t steps = 0;
-  std::uint64_t blocks_in_steps = 0;       ///< blocks in use, added up over the steps
+  std::uint64_t blocks_in_steps = 0;  ///< blocks in use, added up over the steps
   std::uint64_t most_running = 0;
   bool corrupted = false;
-  slot_sum paged;                          ///< tokens held and slots in blocks, added up over the steps
-  slot_sum reserved;                       ///< the same, had every request reserved the longest length
+  slot_sum paged;     ///< tokens held and slots in blocks, added up over the steps
+  slot_sum reserved;  ///< the same, had every request reserved the longest length
   latency open;
   latency grow;
   latency close;

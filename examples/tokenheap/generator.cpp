@@ -12,7 +12,7 @@ namespace {
 using quantiles = std::array<double, 17>;
 constexpr quantiles shares{0, .01, .02, .05, .1, .2, .3, .4, .5, .6, .7, .8, .9, .95, .98, .99, 1};
 // prompt tokens of a request that continues no earlier one
-constexpr quantiles first_prompt{891,  894,  895,   897,   905,   1092,  1756,  3914,  5264,
+constexpr quantiles first_prompt{891,  894,   895,   897,   905,   1092,  1756,  3914,  5264,
                                  7417, 10775, 15871, 25561, 38538, 67212, 89869, 126195};
 constexpr quantiles answer{1, 3, 3, 10, 24, 100, 213, 291, 350, 399, 447, 504, 597, 698, 893, 1120, 2000};
 // what a turn adds to prompt and answer of the turn before
@@ -76,7 +76,8 @@ trace_request generator::next() {
   request.output_tokens = length(quantile(shares, answer, random_.unit()));
   // every request of the trace starts with the same system prompt: one block
   if (request.prefix_ids.empty()) request.prefix_ids.push_back(0);
-  while (request.prefix_ids.size() * tokens_per_prefix_id < request.prompt_tokens) request.prefix_ids.push_back(fresh_id_++);
+  while (request.prefix_ids.size() * tokens_per_prefix_id < request.prompt_tokens)
+    request.prefix_ids.push_back(fresh_id_++);
   past_.push_back({request.prompt_tokens, request.output_tokens, request.prefix_ids});
   return request;
 }

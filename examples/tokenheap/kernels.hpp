@@ -95,8 +95,8 @@ inline float4 exp4(float4 x) {
 /// out[r][j] = sum over i of in[r][i] * weights[i][j], added in the order of i; `add` adds to what stands in `out`.
 ///
 /// Requires  rows a multiple of 4, columns a multiple of 8: rows that nobody wants are computed and ignored
-[[gnu::noinline]] inline void multiply(const float* in, std::size_t rows, std::size_t inner, const float* weights, std::size_t columns,
-                     float* out, bool add) {
+[[gnu::noinline]] inline void multiply(const float* in, std::size_t rows, std::size_t inner, const float* weights,
+                                       std::size_t columns, float* out, bool add) {
   for (std::size_t r = 0; r < rows; r += 4) {
     const float* x = in + r * inner;
     for (std::size_t j = 0; j < columns; j += 8) {

@@ -27,7 +27,8 @@ int print(const std::string& text) {
 namespace {
 
 int run(int argc, char** argv) {
-  CLI::App app("Serves request traces out of memory that tokenheap manages, and measures what that costs.", "tokenheap");
+  CLI::App app("Serves request traces out of memory that tokenheap manages, and measures what that costs.",
+               "tokenheap");
   app.require_subcommand(1);
   const auto& version = tokenheap::library_version;
   app.set_version_flag("--version", std::to_string(version.major_number) + "." + std::to_string(version.minor_number) +

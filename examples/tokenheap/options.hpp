@@ -23,8 +23,8 @@ using option_check = std::function<std::string(std::string&)>;
 
 /// Takes a count as a person writes one: digits only, so that -1, 1e3 and 0x10 are errors instead of surprises.
 inline option_check whole(std::uint64_t least, std::uint64_t most, const std::string& word = {}) {
-  const std::string wanted = (word.empty() ? std::string("needs") : "needs '" + word + "' or") + " a whole number from " +
-                             std::to_string(least) + " to " + std::to_string(most);
+  const std::string wanted = (word.empty() ? std::string("needs") : "needs '" + word + "' or") +
+                             " a whole number from " + std::to_string(least) + " to " + std::to_string(most);
   return [=](std::string& text) -> std::string {
     if (!word.empty() && text == word) return {};
     const std::string reply = wanted + ", found '" + text + "'";
@@ -58,11 +58,11 @@ CLI::Option* count_option(CLI::App& app, const std::string& name, Number& into, 
 /// An option that takes a count or one word, which stands for `value_of_word`.
 template <class Number>
 CLI::Option* count_or_word(CLI::App& app, const std::string& name, Number& into, const std::string& word,
-                           Number value_of_word, std::uint64_t most, const std::string& text) {
+                           Number value_of_word, std::uint64_t least, std::uint64_t most, const std::string& text) {
   const auto take = [&into, word, value_of_word](const std::string& given) {
     into = given == word ? value_of_word : static_cast<Number>(std::stoull(given));
   };
-  return checked(app.add_option_function<std::string>(name, take, text), whole(1, most, word));
+  return checked(app.add_option_function<std::string>(name, take, text), whole(least, most, word));
 }
 
 /// The file and its format; both commands that read a trace ask for it in the same way.

@@ -11,7 +11,8 @@ namespace program {
 /// Shows how far a phase has come, on stderr, if that is a terminal; wipes its line when it ends.
 class progress_bar {
  public:
-  progress_bar(const char* phase, std::size_t total) : phase_(phase), total_(total), shown_(::isatty(STDERR_FILENO) == 1) {}
+  progress_bar(const char* phase, std::size_t total)
+      : phase_(phase), total_(total), shown_(::isatty(STDERR_FILENO) == 1) {}
   progress_bar(const progress_bar&) = delete;
   progress_bar& operator=(const progress_bar&) = delete;
   ~progress_bar() {

@@ -20,7 +20,8 @@ double percent(std::uint64_t part, std::uint64_t whole) {
 }
 
 std::array<std::pair<const char*, owned_bytes>, 4> owners(const engine& e) {
-  return {{{"weights", e.weights()}, {"kv", e.keys_and_values()}, {"scratch", e.scratch()}, {"requests", e.requests()}}};
+  return {
+      {{"weights", e.weights()}, {"kv", e.keys_and_values()}, {"scratch", e.scratch()}, {"requests", e.requests()}}};
 }
 
 std::array<std::pair<const char*, const latency*>, 3> calls(const served& s) {
@@ -102,10 +103,10 @@ std::string to_table(const serve_report& r) {
   for (const auto& [name, call] : calls(s))
     text += fmt::format("  {:<12}{:>14}{:>14}{:>14}{:>14}\n", name, call->calls(), call->at_share(0.5),
                         call->at_share(0.99), call->at_share(1));
-  text += fmt::format("\nserved in {:.1f} s; {} requests decoded again in {:.1f} s: ", r.serve_seconds, r.check.verified,
+  text += fmt::format("\nserved in {:.1f} s; {} requests decoded again in {:.1f} s", r.serve_seconds, r.check.verified,
                       r.verify_seconds);
-  text += r.check.mismatches == 0 ? "all logits equal, bit by bit\n"
-                                  : fmt::format("{} DIFFER\n", r.check.mismatches);
+  if (r.check.mismatches != 0) return text + fmt::format(": {} DIFFER\n", r.check.mismatches);
+  text += r.check.verified == 0 ? "\n" : ": all logits equal, bit by bit\n";
   return text;
 }
 

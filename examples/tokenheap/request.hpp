@@ -22,10 +22,10 @@ using sequence = kv::sequence<block_pool>;
 struct request {
   std::uint32_t job = 0;
   std::uint32_t output_tokens = 0;
-  std::uint32_t known = 0;      ///< tokens of the prompt and those generated
-  std::uint32_t computed = 0;   ///< of those, the ones whose keys and values are written
+  std::uint32_t known = 0;     ///< tokens of the prompt and those generated
+  std::uint32_t computed = 0;  ///< of those, the ones whose keys and values are written
   std::uint32_t generated = 0;
-  std::uint32_t admissions = 0; ///< more than one: it was preempted in between
+  std::uint32_t admissions = 0;  ///< more than one: it was preempted in between
   std::uint32_t* tokens = nullptr;
   std::byte** addresses = nullptr;
   std::uint32_t addresses_known = 0;

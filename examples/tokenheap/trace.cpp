@@ -97,7 +97,8 @@ complaint read_trace(const std::string& path, trace_format format, const trace_s
   for (;;) {
     std::string_view line;
     switch (lines.next(line)) {
-      case line_reader::outcome::line: break;
+      case line_reader::outcome::line:
+        break;
       case line_reader::outcome::end:
         if (wants_header) return fmt::format("{}: line 1: field 'TIMESTAMP': the file is empty", path);
         if (requests == 0) return fmt::format("{}: line {}: the file holds no request", path, lines.number());

@@ -34,10 +34,14 @@ class request_events {
     if (depth_ == 0) return other("a number");
     if (skipping()) return true;
     switch (field_) {
-      case timestamp: return out_.arrival_ms = static_cast<double>(v), scalar();
-      case input_length: return length(v, out_.prompt_tokens);
-      case output_length: return length(v, out_.output_tokens);
-      default: return depth_ == 2 ? (out_.prefix_ids.push_back(v), true) : refuse("needs a list of ids, found a number");
+      case timestamp:
+        return out_.arrival_ms = static_cast<double>(v), scalar();
+      case input_length:
+        return length(v, out_.prompt_tokens);
+      case output_length:
+        return length(v, out_.output_tokens);
+      default:
+        return depth_ == 2 ? (out_.prefix_ids.push_back(v), true) : refuse("needs a list of ids, found a number");
     }
   }
 
@@ -50,7 +54,8 @@ class request_events {
     if (field_ != hash_ids && v <= static_cast<double>(longest_request) && std::floor(v) == v)
       return number_unsigned(static_cast<std::uint64_t>(v));
     if (std::floor(v) != v) return refuse(fmt::format("needs a whole number, found {}", shortened(text)));
-    return refuse(fmt::format("{} is too large (at most {})", shortened(text), field_ == hash_ids ? ~std::uint64_t{0} : longest_request));
+    return refuse(fmt::format("{} is too large (at most {})", shortened(text),
+                              field_ == hash_ids ? ~std::uint64_t{0} : longest_request));
   }
 
   bool start_object(std::size_t) {
@@ -105,7 +110,9 @@ class request_events {
  private:
   [[nodiscard]] bool skipping() const { return depth_ > 0 && field_ == unknown_field; }
 
-  static std::string shortened(const std::string& text) { return text.size() <= 40 ? text : text.substr(0, 37) + "..."; }
+  static std::string shortened(const std::string& text) {
+    return text.size() <= 40 ? text : text.substr(0, 37) + "...";
+  }
 
   bool scalar() {
     if (depth_ != 1) return refuse("needs a number, found a list");
@@ -133,7 +140,8 @@ class request_events {
 
   bool refuse(const std::string& why) {
     if (!reason_.empty()) return false;
-    reason_ = field_ == unknown_field ? fmt::format("field: none could be read; {}", why) : fmt::format("field '{}': {}", known_fields[field_], why);
+    reason_ = field_ == unknown_field ? fmt::format("field: none could be read; {}", why)
+                                      : fmt::format("field '{}': {}", known_fields[field_], why);
     return false;
   }
 

@@ -41,7 +41,8 @@ class checker {
       while (computed < known) {
         const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(rows_at_once, known - computed));
         rows_.clear();
-        for (std::uint32_t i = 0; i < count; ++i) rows_.push_back({tokens_[computed + i], computed + i, &view, nullptr});
+        for (std::uint32_t i = 0; i < count; ++i)
+          rows_.push_back({tokens_[computed + i], computed + i, &view, nullptr});
         if (computed + count == known) rows_.back().logits = logits.data();
         if (!model_.forward(rows_, scratch_)) return false;
         scratch_.reset();

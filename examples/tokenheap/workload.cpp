@@ -61,9 +61,9 @@ void workload::write_prompt(std::size_t n, std::uint32_t* out) const {
   const job& j = jobs_[n];
   for (std::uint32_t at = 0; at < j.prompt_tokens; ++at) {
     const std::size_t block = at / tokens_per_id_;
-    const std::uint64_t from =
-        block < j.prefix_ids.size() ? mixed(1, j.prefix_ids[block]) : mixed(mixed(2, n), block);
-    out[at] = static_cast<std::uint32_t>(mixed(mixed(options_.seed, from), at % tokens_per_id_) % model_shape::vocabulary);
+    const std::uint64_t from = block < j.prefix_ids.size() ? mixed(1, j.prefix_ids[block]) : mixed(mixed(2, n), block);
+    out[at] =
+        static_cast<std::uint32_t>(mixed(mixed(options_.seed, from), at % tokens_per_id_) % model_shape::vocabulary);
   }
 }
 

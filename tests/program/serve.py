@@ -108,6 +108,18 @@ class Serve(unittest.TestCase):
         out = run_json(*QUICK, "--verify", 5)
         self.assertEqual((out["requests"], out["verified"], out["mismatches"]), (48, 5, 0))
         self.assertEqual(run_json(*QUICK, "--verify", 1000)["verified"], 48)
+        none = run_json(*QUICK, "--verify", 0)
+        self.assertEqual((none["requests"], none["verified"]), (48, 0))
+
+    def test_a_scale_below_one_is_a_factor(self):
+        out = [run_json("serve", "--requests", 4, "--scale", scale) for scale in (64, 0.015625)]
+        self.assertEqual(without_times(out[0]), without_times(out[1]))
+
+    def test_a_request_that_no_scale_fits(self):
+        with trace_file(request(0, 2147483647, 1, [])) as path:
+            code, text, err = run("serve", "--trace", path, "--format", "mooncake", "--scale", 2)
+        self.assertEqual((code, text), (2, ""))
+        self.assertIn("give a larger --scale", err)
 
     def test_one_flipped_byte_is_noticed(self):
         for block in (0, 3, 17):
