@@ -68,14 +68,14 @@ struct arena {
 
     /// Takes the piece back if it was the last one; otherwise its bytes wait for `reset` or `rollback`.
     void deallocate(allocation a) noexcept {
-      if (a && static_cast<unsigned char*>(a.data) + a.size == cursor_) cursor_ = static_cast<unsigned char*>(a.data);
+      if (a && is_last(a)) cursor_ = static_cast<unsigned char*>(a.data);
     }
 
     /// Grows the last piece in place, up to the end of its chunk; shrinking is not offered.
     [[nodiscard]] bool try_grow(allocation& a, std::size_t bytes) noexcept {
       if (!a) return false;
       if (bytes <= a.size) return true;
-      if (static_cast<unsigned char*>(a.data) + a.size != cursor_ || bytes - a.size > left()) return false;
+      if (!is_last(a) || bytes - a.size > left()) return false;
       const std::size_t more = align_up(bytes - a.size, Shape.granule);
       cursor_ += more;
       a.size += more;
@@ -146,6 +146,10 @@ struct arena {
     }
 
    private:
+    // chunks may lie end to end: what ends at the start of this one belongs to the chunk before
+    [[nodiscard]] bool is_last(allocation a) const noexcept {
+      return static_cast<unsigned char*>(a.data) + a.size == cursor_ && cursor_ != chunks_[current_].first;
+    }
     [[nodiscard]] std::size_t left() const noexcept { return static_cast<std::size_t>(end_ - cursor_); }
     [[nodiscard]] static std::size_t room(const chunk& c) noexcept { return static_cast<std::size_t>(c.end - c.first); }
     [[nodiscard]] std::size_t used_here() const noexcept {
