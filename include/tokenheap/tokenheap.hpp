@@ -28,6 +28,12 @@
 #include <tokenheap/alloc/magazines.hpp>
 #include <tokenheap/alloc/over.hpp>
 #include <tokenheap/alloc/quarantine.hpp>
+#include <tokenheap/alloc/range.hpp>
+#include <tokenheap/alloc/range_classes.hpp>
+#include <tokenheap/alloc/range_map.hpp>
+#include <tokenheap/alloc/range_nodes.hpp>
+#include <tokenheap/alloc/range_table.hpp>
+#include <tokenheap/alloc/ranges.hpp>
 #include <tokenheap/alloc/size_classes.hpp>
 #include <tokenheap/alloc/slab.hpp>
 #include <tokenheap/alloc/source_ref.hpp>
