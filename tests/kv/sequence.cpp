@@ -60,3 +60,75 @@ TEST_CASE("a sequence opens, grows, publishes, and what it published is found ag
   CHECK(pool->stats().available() == 10);
   CHECK(pool->is_valid());
 }
+
+TEST_CASE("a sequence refuses what makes no sense and stays as it was", "[kv][sequence][bad]") {
+  auto made = pool_type::open({.blocks = 4, .block_tokens = 4});
+  REQUIRE(made);
+  auto& pool = *made;
+  auto s = sequence::open(pool, tokens(6));
+  REQUIRE(s);
+  CHECK(s->publish(7) == errc::invalid_argument);
+  CHECK(s->rewind(7) == errc::invalid_argument);
+  CHECK(s->grow(~std::size_t{0}) == errc::size_overflow);
+  CHECK(s->grow(11) == errc::too_large);
+  CHECK(s->append(tokens(11)) == errc::too_large);
+  CHECK(s->length() == 6);
+  CHECK(s->blocks().size() == 2);
+  CHECK(s->published_tokens() == 0);
+  CHECK(sequence::open(pool, tokens(4), {.lookahead = ~std::size_t{0}}).error() == errc::size_overflow);
+  CHECK(sequence::open(pool, tokens(4), {.key = {nullptr, 3, 0}}).error() == errc::invalid_argument);
+  CHECK(pool.match(tokens(4), {nullptr, 3, 0}) == 0);
+  CHECK(sequence::open(pool, tokens(12)).error() == errc::out_of_memory);
+  CHECK(pool.stats().free == 2);
+
+  // ids alone cannot be copied: the fork is fine, writing into its shared tail is not
+  auto twin = s->fork();
+  REQUIRE(twin);
+  CHECK(twin->append(tokens(1)) == errc::unsupported);
+  CHECK(twin->length() == 6);
+  CHECK(pool.stats().free == 2);
+  twin->close();
+  CHECK(s->append(tokens(1)) == errc::ok);
+
+  auto moved = static_cast<sequence&&>(*s);
+  CHECK_FALSE(s->is_open());
+  CHECK(s->append(tokens(1)) == errc::not_open);
+  CHECK(s->grow(1) == errc::not_open);
+  CHECK(s->publish(0) == errc::not_open);
+  CHECK(s->rewind(0) == errc::not_open);
+  CHECK(s->fork().error() == errc::not_open);
+  CHECK(s->close() == errc::not_open);
+  CHECK(s->blocks().empty());
+  CHECK(moved.close() == errc::ok);
+  CHECK(pool.stats().free == 4);
+  CHECK(pool.is_valid());
+
+  auto empty = sequence::open(pool, {});
+  REQUIRE(empty);
+  CHECK(empty->blocks().empty());
+  CHECK(empty->append(tokens(1)) == errc::ok);
+  CHECK(empty->blocks().size() == 1);
+}
+
+TEST_CASE("growth is all or nothing, and evicts nothing when it fails", "[kv][sequence]") {
+  auto made = pool_type::open({.blocks = 6, .block_tokens = 4});
+  REQUIRE(made);
+  auto& pool = *made;
+  {
+    auto cached = sequence::open(pool, tokens(8));
+    REQUIRE(cached);
+    REQUIRE(cached->publish(8) == errc::ok);
+  }
+  auto s = sequence::open(pool, tokens(4, 90));
+  auto other = sequence::open(pool, tokens(4, 80));
+  REQUIRE(s);
+  REQUIRE(other);
+  CHECK(s->grow(20) == errc::out_of_memory);
+  CHECK(pool.stats().evictions == 0);
+  CHECK(pool.match(tokens(8)) == 8);
+  CHECK(sequence::open(pool, tokens(20, 70)).error() == errc::out_of_memory);
+  CHECK(pool.stats().evictions == 0);
+  CHECK(s->grow(16) == errc::ok);
+  CHECK(pool.stats().evictions == 2);
+  CHECK(pool.is_valid());
+}

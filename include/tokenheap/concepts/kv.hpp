@@ -62,8 +62,8 @@ concept knows_members = requires(const E& e, block_id id) {
 /// A block that was pushed later never leaves before one that was pushed earlier with the same worth: the pool pushes
 /// the tail of a chain first and relies on it.
 template <class E>
-concept eviction_order =
-    can_size_an_order<E> && can_push<E> && can_remove<E> && names_a_victim<E> && counts_itself<E> && knows_members<E>;
+concept eviction_order = can_size_an_order<E> && can_push<E> && can_remove<E> && names_a_victim<E> && counts_itself<E> &&
+                         knows_members<E>;
 
 /// Mixes the tokens of one block into 64 bits, of which the upper half counts; equal tokens give equal bits.
 template <class H>

@@ -28,7 +28,7 @@ struct prefix_key {
 /// The prefix index holds one; a root is held by the sequences opened under it and by its published blocks. Root 0 is
 /// the one without a key and always there.
 ///
-/// Fails     open and hold, for want of memory only; hold then returns `none`
+/// Fails     open and hold, for want of memory or for a salt that is null but has bytes; hold then returns `none`
 /// Threads   not safe; the pool's lock covers it
 /// Cost      one hash look-up per hold; memory for as many keys as are in use at once
 class root_table {
@@ -54,12 +54,14 @@ class root_table {
   [[nodiscard]] bool find(const prefix_key& key, std::uint32_t& out) const noexcept {
     out = 0;
     if (is_plain(key)) return true;
+    if (is_broken(key)) return false;
     out = look_up(key, hash(key));
     return out != 0;
   }
 
   [[nodiscard]] std::uint32_t hold(const prefix_key& key) noexcept {
     if (is_plain(key)) return share(0), 0;
+    if (is_broken(key)) return none;
     const std::uint64_t mixed = hash(key);
     if (const std::uint32_t at = look_up(key, mixed); at != 0) return share(at), at;
     return add(key, mixed);
@@ -95,6 +97,10 @@ class root_table {
 
   [[nodiscard]] static bool is_plain(const prefix_key& key) noexcept { return key.salt_bytes == 0 && key.adapter == 0; }
 
+  [[nodiscard]] static bool is_broken(const prefix_key& key) noexcept {
+    return key.salt == nullptr && key.salt_bytes != 0;
+  }
+
   [[nodiscard]] std::uint64_t hash(const prefix_key& key) const noexcept {
     std::uint64_t mixed = seed_ ^ (key.adapter + 0x9e3779b97f4a7c15);
     const auto* bytes = static_cast<const unsigned char*>(key.salt);
@@ -113,7 +119,6 @@ class root_table {
   }
 
   [[nodiscard]] std::uint32_t add(const prefix_key& key, std::uint64_t mixed) noexcept {
-    if (key.salt == nullptr && key.salt_bytes != 0) return none;
     if (used_ == none || (waiting_ == 0 && !roots_.grow(std::size_t{used_} + 1)) || !rehash()) return none;
     auto* salt = static_cast<unsigned char*>(std::malloc(key.salt_bytes == 0 ? 1 : key.salt_bytes));
     if (salt == nullptr) return none;

@@ -165,7 +165,12 @@ template <class Pool>
 failure sequence<Pool>::start(std::span<const token> prompt, const options& with) noexcept {
   if (const failure no = make_list(prompt.size(), with); no.code != errc::ok) return no;
   failure why{.code = errc::out_of_memory, .pool = books_->options().name, .what = "slots of a prompt, in blocks",
-              .need = count_, .limit = books_->total(), .fix = "give the salt as bytes that are there, or free memory"};
+              .need = count_, .limit = books_->total(), .fix = "free some memory: the salt did not fit"};
+  if (with.key.salt == nullptr && with.key.salt_bytes != 0) {
+    why.code = errc::invalid_argument;
+    why.fix = "give the bytes of the salt, or no salt";
+    return why;
+  }
   const bool cache = books_->options().cache;
   std::size_t matchable = 0;
   if (cache && with.read_cache && !prompt.empty()) {
