@@ -54,7 +54,7 @@ class thread_caches {
   /// Remembers a cache for this thread; false if that is impossible.
   [[nodiscard]] static bool keep(std::uint64_t key, void* cache) noexcept {
     if (key == 0) return false;
-    auto* const fresh = static_cast<link*>(std::malloc(sizeof(link)));
+    auto* const fresh = static_cast<chained*>(std::malloc(sizeof(chained)));
     if (fresh == nullptr) return false;
     *fresh = {key, cache, mine().first};
     mine().first = fresh;
@@ -74,10 +74,10 @@ class thread_caches {
     std::uint64_t last_key = 0;
     entry* owners = nullptr;
   };
-  struct link {
+  struct chained {
     std::uint64_t key;
     void* cache;
-    link* next;
+    chained* next;
   };
   struct remembered {
     std::uint64_t key = 0;
@@ -86,12 +86,12 @@ class thread_caches {
 
   /// The caches of one thread; its destructor runs when the thread ends.
   struct own_links {
-    link* first = nullptr;
+    chained* first = nullptr;
 
     ~own_links() {
       last_ = {};
       const std::lock_guard hold(registry().mutex);
-      while (link* const l = first) {
+      while (chained* const l = first) {
         first = l->next;
         for (const entry* e = registry().owners; e != nullptr; e = e->next) {
           if (e->key == l->key) e->tell(e->owner, l->cache);
@@ -113,7 +113,7 @@ class thread_caches {
   }
 
   TOKENHEAP_NOINLINE static void* find_among_others(std::uint64_t key) noexcept {
-    for (const link* l = mine().first; l != nullptr; l = l->next) {
+    for (const chained* l = mine().first; l != nullptr; l = l->next) {
       if (l->key != key) continue;
       last_ = {key, l->cache};
       return l->cache;
