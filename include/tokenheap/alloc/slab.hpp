@@ -204,7 +204,11 @@ struct slab {
     }
 
     void drop_marked_chunks() noexcept {
-      const auto leaves = [&](const void* slot) noexcept { return chunks_.find(slot)->counted == gone; };
+      // a foreign pointer that came back lies in no chunk: it must not go out again
+      const auto leaves = [&](const void* slot) noexcept {
+        const chunk_entry* const chunk = chunks_.find(slot);
+        return chunk == nullptr || chunk->counted == gone;
+      };
       for (slot_class& c : classes_) c.idle.remove_if(leaves);
       for (const chunk_entry& chunk : chunks_) {
         if (chunk.counted != gone) continue;
