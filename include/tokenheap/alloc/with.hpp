@@ -156,12 +156,14 @@ struct with<P> {
       requires growable<Below>
     {
       const allocation before = a;
-      if (!this->below_.try_grow(a, bytes)) return false;
       std::size_t requested = 0;
       if constexpr (remembers_requests<P>) {
-        requested = requests_.find(a.data)->requested;
-        requests_.set_sizes(a.data, bytes, a.size);
+        const ledger_entry* const known = requests_.find(a.data);
+        if (known == nullptr || known->is() != ledger_entry::state::live) return false;
+        requested = known->requested;
       }
+      if (!this->below_.try_grow(a, bytes)) return false;
+      if constexpr (remembers_requests<P>) requests_.set_sizes(a.data, bytes, a.size);
       this->policy_.on_deallocate(requested, before.size);
       this->policy_.on_allocate(bytes, a.size);
       return true;
@@ -219,8 +221,9 @@ struct with<P> {
       this->policy_.take_back(a.size);
       this->below_.deallocate(a);
     }
+    /// The floor below may round a growth up, and what grew in place cannot shrink: that rest counts without being asked.
     [[nodiscard]] bool try_grow(allocation& a, std::size_t bytes) noexcept
-      requires growable<Below>
+      requires growable<Below> && requires(P& p) { p.hold(bytes); }
     {
       const std::size_t before = a.size;
       if (bytes <= before) return this->below_.try_grow(a, bytes);
@@ -229,6 +232,7 @@ struct with<P> {
         this->policy_.take_back(bytes - before);
         return false;
       }
+      this->policy_.hold(a.size - bytes);
       return true;
     }
     void reset() noexcept

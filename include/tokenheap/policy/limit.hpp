@@ -59,6 +59,8 @@ class hard_limit {
     return true;
   }
   constexpr void take_back(std::size_t bytes) noexcept { held_ -= bytes; }
+  /// Counts bytes that are out already, above the limit too: what a growth in place was rounded up by.
+  constexpr void hold(std::size_t bytes) noexcept { held_ += bytes; }
   [[nodiscard]] bool relieve(std::size_t bytes, bool failed) noexcept { return failed && options_.on_refusal(bytes); }
 
   [[nodiscard]] constexpr std::size_t held() const noexcept { return held_; }
@@ -98,6 +100,7 @@ class soft_limit {
     return true;
   }
   void take_back(std::size_t bytes) noexcept { held_ -= bytes; }
+  void hold(std::size_t bytes) noexcept { static_cast<void>(admit(bytes)); }
 
   [[nodiscard]] bool relieve(std::size_t bytes, bool) noexcept {
     // a plain read first: the exchange is paid only after a crossing
