@@ -61,7 +61,9 @@ class stack_limit {
 class ring_limit {
  public:
   ring_limit() : rows_(pool_blocks + 1), references_(pool_blocks) {
-    for (std::uint32_t n = 0; n <= pool_blocks; ++n) rows_[n] = {n == pool_blocks ? 0 : n + 1, n == 0 ? pool_blocks : n - 1};
+    for (std::uint32_t n = 0; n <= pool_blocks; ++n) {
+      rows_[n] = {n == pool_blocks ? 0 : n + 1, n == 0 ? pool_blocks : n - 1};
+    }
   }
   void take(std::uint32_t* out, std::size_t n) {
     for (std::size_t at = 0; at < n; ++at) {
@@ -111,23 +113,30 @@ struct spinning : kv::default_policy {
   using lock = tokenheap::spin_lock;
 };
 
-template <class Pool>
+// whether a batch comes back as it went, as the blocks of a request do, or mixed with all others
+enum class order { as_taken, scattered };
+
+template <class Pool, order Order>
 void take_and_give(benchmark::State& state) {
   const auto batch = static_cast<std::size_t>(state.range(0));
   Pool pool;
   std::vector<std::uint32_t> live(pool_blocks / 10 * 9 / batch * batch);
   for (std::size_t at = 0; at < live.size(); at += batch) pool.take(live.data() + at, batch);
   std::mt19937 random(7);
-  std::shuffle(live.begin(), live.end(), random);
+  if (Order == order::scattered) std::shuffle(live.begin(), live.end(), random);
+  // batches come back in random order all the same
+  std::vector<std::size_t> turns(live.size() / batch);
+  for (std::size_t n = 0; n < turns.size(); ++n) turns[n] = n * batch;
+  std::shuffle(turns.begin(), turns.end(), random);
   std::array<std::uint32_t, 64> fresh{};
-  std::size_t at = 0;
+  std::size_t turn = 0;
   for (auto _ : state) {
+    std::uint32_t* const old = live.data() + turns[turn];
     pool.take(fresh.data(), batch);
-    pool.give(live.data() + at, batch);
-    std::memcpy(live.data() + at, fresh.data(), batch * sizeof(std::uint32_t));
+    pool.give(old, batch);
+    std::memcpy(old, fresh.data(), batch * sizeof(std::uint32_t));
     benchmark::ClobberMemory();
-    at += batch;
-    if (at == live.size()) at = 0;
+    if (++turn == turns.size()) turn = 0;
   }
   pool.give(live.data(), live.size());
   state.counters["ns_per_block"] = benchmark::Counter(
@@ -135,10 +144,14 @@ void take_and_give(benchmark::State& state) {
       benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
-BENCHMARK_TEMPLATE(take_and_give, stack_limit)->Name("kv_blocks/limit_stack")->Arg(1)->Arg(64);
-BENCHMARK_TEMPLATE(take_and_give, ring_limit)->Name("kv_blocks/limit_ring")->Arg(1)->Arg(64);
-BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<kv::default_policy>)->Name("kv_blocks/tokenheap")->Arg(1)->Arg(64);
-BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<spinning>)->Name("kv_blocks/tokenheap_spin_lock")->Arg(1)->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, stack_limit, order::as_taken)->Name("kv_blocks/limit_stack")->Arg(1)->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, ring_limit, order::as_taken)->Name("kv_blocks/limit_ring")->Arg(1)->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<kv::default_policy>, order::as_taken)->Name("kv_blocks/tokenheap")->Arg(1)->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<spinning>, order::as_taken)->Name("kv_blocks/tokenheap_spin_lock")->Arg(1)->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, stack_limit, order::scattered)->Name("kv_blocks_scattered/limit_stack")->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, ring_limit, order::scattered)->Name("kv_blocks_scattered/limit_ring")->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<kv::default_policy>, order::scattered)->Name("kv_blocks_scattered/tokenheap")->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<spinning>, order::scattered)->Name("kv_blocks_scattered/tokenheap_spin_lock")->Arg(64);
 
 // ---- whole requests
 

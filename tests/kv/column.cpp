@@ -24,6 +24,12 @@ TEST_CASE("a column is zeroed, keeps what it holds when it grows, and refuses wh
   CHECK(c[99] == 7);
   auto moved = std::move(c);
   CHECK(moved[99] == 7);
+  kv::column<std::uint32_t, 64> aligned;
+  REQUIRE(aligned.open(1000));
+  CHECK(tokenheap::address_of(aligned.first()) % 64 == 0);
+  aligned[999] = 3;
+  const auto taken = std::move(aligned);
+  CHECK(taken[999] == 3);
   REQUIRE(moved.open(0));
   CHECK(moved.size() == 0);
 }

@@ -335,7 +335,7 @@ class radix_index {
   }
 
   column<row> rows_;
-  column<token> tokens_;
+  column<token, 64> tokens_;  // a block of 16 tokens is one cache line
   column<position> table_;
   root_table roots_;
   std::size_t block_tokens_ = 0;
