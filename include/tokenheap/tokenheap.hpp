@@ -4,6 +4,7 @@
 #include <tokenheap/core/allocation.hpp>
 #include <tokenheap/core/config.hpp>
 #include <tokenheap/core/result.hpp>
+#include <tokenheap/core/text.hpp>
 #include <tokenheap/concepts/kv.hpp>
 #include <tokenheap/concepts/policy.hpp>
 #include <tokenheap/concepts/source.hpp>

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <tokenheap/core/config.hpp>
+#include <tokenheap/core/text.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -89,44 +90,14 @@ inline failure_handler set_failure_handler(failure_handler next) noexcept {
 ///
 /// Example   pool 'kv': out of memory: blocks for a prompt; need 12, available 3, limit 64; fix: lower max_sequences
 inline std::size_t describe(const failure& f, char* out, std::size_t capacity) noexcept {
-  std::size_t length = 0;
-  const auto put = [&](const char* text) noexcept {
-    for (; text != nullptr && *text != '\0'; ++text)
-      if (length + 1 < capacity) out[length++] = *text;
-  };
-  const auto put_number = [&](std::size_t n, unsigned radix) noexcept {
-    char digits[21] = {};
-    std::size_t at = 20;
-    do {
-      digits[--at] = "0123456789abcdef"[n % radix];
-      n /= radix;
-    } while (n != 0);
-    put(digits + at);
-  };
-  const auto put_count = [&](const char* name, std::size_t n, bool show) noexcept {
-    if (!show) return;
-    put(name);
-    put_number(n, 10);
-  };
-  if (capacity == 0) return 0;
-  put("pool '");
-  put(f.pool);
-  put("': ");
-  put(to_text(f.code));
-  if (*f.what != '\0') put(": ");
-  put(f.what);
-  const bool counted = f.need != 0 || f.available != 0 || f.limit != 0;
-  put_count("; need ", f.need, counted);
-  put_count(", available ", f.available, counted);
-  put_count(", limit ", f.limit, f.limit != 0);
-  if (f.address != nullptr) {
-    put("; address 0x");
-    put_number(reinterpret_cast<std::uintptr_t>(f.address), 16);
-  }
-  if (*f.fix != '\0') put("; fix: ");
-  put(f.fix);
-  out[length] = '\0';
-  return length;
+  text_buffer line(out, capacity);
+  line << "pool '" << f.pool << "': " << to_text(f.code);
+  if (*f.what != '\0') line << ": " << f.what;
+  if (f.need != 0 || f.available != 0 || f.limit != 0) line << "; need " << f.need << ", available " << f.available;
+  if (f.limit != 0) line << ", limit " << f.limit;
+  if (f.address != nullptr) (line << "; address ").hex(reinterpret_cast<std::uintptr_t>(f.address));
+  if (*f.fix != '\0') line << "; fix: " << f.fix;
+  return line.length();
 }
 
 /// A value, or the reason why there is none; what every call off the hot path returns.
