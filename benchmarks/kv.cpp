@@ -113,6 +113,9 @@ struct spinning : kv::default_policy {
   using lock = tokenheap::spin_lock;
 };
 
+using ours = pool_of_ours<kv::default_policy>;
+using ours_spinning = pool_of_ours<spinning>;
+
 // whether a batch comes back as it went, as the blocks of a request do, or mixed with all others
 enum class order { as_taken, scattered };
 
@@ -146,12 +149,14 @@ void take_and_give(benchmark::State& state) {
 
 BENCHMARK_TEMPLATE(take_and_give, stack_limit, order::as_taken)->Name("kv_blocks/limit_stack")->Arg(1)->Arg(64);
 BENCHMARK_TEMPLATE(take_and_give, ring_limit, order::as_taken)->Name("kv_blocks/limit_ring")->Arg(1)->Arg(64);
-BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<kv::default_policy>, order::as_taken)->Name("kv_blocks/tokenheap")->Arg(1)->Arg(64);
-BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<spinning>, order::as_taken)->Name("kv_blocks/tokenheap_spin_lock")->Arg(1)->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, ours, order::as_taken)->Name("kv_blocks/tokenheap")->Arg(1)->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, ours_spinning, order::as_taken)
+    ->Name("kv_blocks/tokenheap_spin_lock")->Arg(1)->Arg(64);
 BENCHMARK_TEMPLATE(take_and_give, stack_limit, order::scattered)->Name("kv_blocks_scattered/limit_stack")->Arg(64);
 BENCHMARK_TEMPLATE(take_and_give, ring_limit, order::scattered)->Name("kv_blocks_scattered/limit_ring")->Arg(64);
-BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<kv::default_policy>, order::scattered)->Name("kv_blocks_scattered/tokenheap")->Arg(64);
-BENCHMARK_TEMPLATE(take_and_give, pool_of_ours<spinning>, order::scattered)->Name("kv_blocks_scattered/tokenheap_spin_lock")->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, ours, order::scattered)->Name("kv_blocks_scattered/tokenheap")->Arg(64);
+BENCHMARK_TEMPLATE(take_and_give, ours_spinning, order::scattered)
+    ->Name("kv_blocks_scattered/tokenheap_spin_lock")->Arg(64);
 
 // ---- whole requests
 

@@ -120,9 +120,7 @@ class block_pool {
     block_id which = no_block;
     {
       const locked hold(state_->lock());
-      for (std::size_t at = ids.size(); at != 0; --at) {
-        if (const errc wrong = state_->give(ids[at - 1]); wrong != errc::ok) worst = wrong, which = ids[at - 1];
-      }
+      worst = state_->give(ids.data(), ids.size(), which);
     }
     if (worst != errc::ok) report(worst, which);
     return worst;

@@ -107,6 +107,26 @@ class pool_state {
     return errc::ok;
   }
 
+  /// Drops one reference of each block, the last one first; returns the last misuse met and the id concerned.
+  [[nodiscard]] errc give(const block_id* ids, std::size_t n, block_id& which) noexcept {
+    errc worst = errc::ok;
+    const block_id count = end_ - first_;
+    std::size_t top = top_;
+    while (n-- != 0) {
+      const block_id id = ids[n];
+      if (id - first_ < count && states_[id].references == 1) {
+        states_[id] = {0, states_[id].generation + 1};
+        stack_[top++] = id;
+      } else if (const errc wrong = give(id); wrong != errc::ok) {
+        worst = wrong;
+        which = id;
+      }
+    }
+    live_ -= top - top_;
+    top_ = top;
+    return worst;
+  }
+
   /// Drops one reference of each block of a chain, the tail first; the last one makes a block cached or free.
   void give_chain(const block_id* chain, std::size_t n) noexcept {
     std::size_t end = n;  // [n, end) are to be cached, in one piece
