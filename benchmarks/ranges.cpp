@@ -156,7 +156,7 @@ struct with_limit {
 template <range_shape Shape>
 struct with_handles {
   using piece = range;
-  range_map<Shape> map{{.size = pool_bytes, .reserve = 1u << 17}};
+  range_map<Shape> map{{.size = pool_bytes, .reserve = 1u << 12}};
   piece take(std::size_t bytes) { return map.allocate(bytes); }
   void give(piece p, std::size_t) { benchmark::DoNotOptimize(map.deallocate(p)); }
   static bool is_there(piece p) { return static_cast<bool>(p); }

@@ -30,7 +30,7 @@ inline namespace v0 {
 /// Fails     an empty range or an errc, and nothing has changed; `why()` explains
 /// Threads   not safe
 /// Cost      O(1) both ways; O(class) before a refusal, O(classes) above the granularity's alignment; stats O(1), the
-///           first one after the largest range went O(class); growing the bookkeeping copies it: `reserve` avoids it
+///           first one after a change O(class of the largest); growing the bookkeeping copies it: `reserve` avoids it
 template <range_shape Shape = range_shape{}, source Book = host_source>
 class range_map {
   static_assert(is_alignment(Shape.granularity), "the granularity is a power of two");

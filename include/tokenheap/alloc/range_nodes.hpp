@@ -176,21 +176,21 @@ class range_nodes {
     classes_.clear();
     spare_ = none;
     available_ = ranges_ = largest_ = 0;
-    largest_gone_ = false;
+    largest_known_ = true;
     for (std::uint32_t n = used_; n-- > 1;) {
       nodes_[n].generation += nodes_[n].generation & 1;
       give_spare(n);
     }
   }
 
-  /// The size of the largest free range. Cost: O(1); O(its class) the first time after a largest one went
+  /// The size of the largest free range. Cost: O(1); O(its class) the first time after a change
   [[nodiscard]] std::size_t largest() const noexcept {
-    if (largest_gone_) {
+    if (!largest_known_) {
       largest_ = 0;
       const std::size_t c = classes_.highest();
       for (std::uint32_t n = c == classes::none ? none : classes_.head(c); n != none; n = nodes_[n].after)
         if (nodes_[n].size > largest_) largest_ = nodes_[n].size;
-      largest_gone_ = false;
+      largest_known_ = true;
     }
     return largest_;
   }
@@ -211,7 +211,7 @@ class range_nodes {
         if (a.size > largest_found) largest_found = a.size;
       }
     }
-    return found == free_ranges && bytes == available_ && (largest_gone_ || largest_ == largest_found);
+    return found == free_ranges && bytes == available_ && (!largest_known_ || largest_ == largest_found);
   }
 
  private:
@@ -229,10 +229,7 @@ class range_nodes {
     a.after = head;
     nodes_[head].before = n;
     classes_.set_head(c, n);
-    // without a branch: whether the largest range comes or goes is no pattern that a processor learns
-    const bool larger = a.size >= largest_;
-    largest_ = larger ? a.size : largest_;
-    largest_gone_ = largest_gone_ & !larger;
+    largest_known_ = false;
   }
 
   void unlist(std::uint32_t n) noexcept {
@@ -245,8 +242,7 @@ class range_nodes {
     } else {
       classes_.clear_head(class_of(a.size));
     }
-    // the bound stays: what is listed later and is at least as large is the largest again
-    largest_gone_ = largest_gone_ | (a.size == largest_);
+    largest_known_ = false;
   }
 
   void absorb(std::uint32_t n, std::uint32_t right) noexcept {
@@ -280,6 +276,7 @@ class range_nodes {
     return true;
   }
 
+  /// The smallest of the first `scan` on a list that is long enough, or none.
   [[nodiscard]] std::uint32_t best_of(std::uint32_t n, std::size_t size) const noexcept {
     std::uint32_t best = none;
     std::size_t best_size = ~std::size_t{0};
@@ -316,7 +313,7 @@ class range_nodes {
   std::size_t available_ = 0;
   std::size_t ranges_ = 0;
   mutable std::size_t largest_ = 0;
-  mutable bool largest_gone_ = false;
+  mutable bool largest_known_ = true;
   classes classes_;
 };
 
