@@ -4,6 +4,7 @@
 #include <support/sources.hpp>
 
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include <tokenheap/alloc/layered.hpp>
@@ -27,14 +28,14 @@ TEST_CASE("an arena bumps, and takes one chunk at a time", "[alloc]") {
   REQUIRE(a.size == 16);
   REQUIRE(b.size == 32);
   REQUIRE(b.data == offset(a.data, 16));
-  REQUIRE(mem.used() == 48);
-  REQUIRE(mem.reserved() == 1 * KiB);
+  REQUIRE(mem.stats().used == 48);
+  REQUIRE(mem.stats().reserved == 1 * KiB);
   for (int k = 0; k != 61; ++k) REQUIRE(mem.allocate(16));
   REQUIRE(mem.floor<counting_source>().taken == 1);
-  REQUIRE(mem.used() == 1 * KiB);
+  REQUIRE(mem.stats().used == 1 * KiB);
   REQUIRE(mem.allocate(16));
   REQUIRE(mem.floor<counting_source>().taken == 2);
-  REQUIRE(mem.used() == 1 * KiB + 16);
+  REQUIRE(mem.stats().used == 1 * KiB + 16);
   REQUIRE(mem.is_valid());
 }
 
@@ -53,9 +54,9 @@ TEST_CASE("an arena takes the last piece back, and only the last", "[alloc]") {
   const allocation a = mem.allocate(64);
   const allocation b = mem.allocate(64);
   mem.deallocate(a);
-  REQUIRE(mem.used() == 128);
+  REQUIRE(mem.stats().used == 128);
   mem.deallocate(b);
-  REQUIRE(mem.used() == 64);
+  REQUIRE(mem.stats().used == 64);
   REQUIRE(mem.allocate(32).data == b.data);
 }
 
@@ -67,7 +68,7 @@ TEST_CASE("pieces given back youngest first all come back", "[alloc]") {
     mem.deallocate(pieces.back());
     pieces.pop_back();
   }
-  REQUIRE(mem.used() == 0);
+  REQUIRE(mem.stats().used == 0);
 }
 
 TEST_CASE("the last piece of the chunk before is not the last piece, though it touches this chunk", "[alloc]") {
@@ -83,7 +84,7 @@ TEST_CASE("the last piece of the chunk before is not the last piece, though it t
   REQUIRE(first == before);
   mem.deallocate(first);
   REQUIRE(mem.is_valid());
-  REQUIRE(mem.used() == 1 * KiB);
+  REQUIRE(mem.stats().used == 1 * KiB);
   REQUIRE(mem.allocate(1 * KiB).data == second.data);
   REQUIRE(mem.is_valid());
 }
@@ -121,8 +122,8 @@ TEST_CASE("reset keeps the chunks and uses them again", "[alloc]") {
   void* const first = mem.allocate(1 * KiB).data;
   static_cast<void>(mem.allocate(1 * KiB));
   mem.reset();
-  REQUIRE(mem.used() == 0);
-  REQUIRE(mem.reserved() == 2 * KiB);
+  REQUIRE(mem.stats().used == 0);
+  REQUIRE(mem.stats().reserved == 2 * KiB);
   REQUIRE(mem.allocate(1 * KiB).data == first);
   REQUIRE(mem.allocate(1 * KiB));
   REQUIRE(mem.floor<counting_source>().taken == 2);
@@ -134,14 +135,14 @@ TEST_CASE("trim gives empty chunks down until at most `keep` bytes of them stay"
   REQUIRE(mem.trim() == 0);
   mem.reset();
   REQUIRE(mem.trim(3 * KiB + 100) == 5 * KiB);
-  REQUIRE(mem.reserved() == 3 * KiB);
+  REQUIRE(mem.stats().reserved == 3 * KiB);
   REQUIRE(mem.floor<counting_source>().live == 3);
   REQUIRE(mem.allocate(16));
   REQUIRE(mem.trim(0) == 2 * KiB);
   REQUIRE(mem.is_valid());
   mem.reset();
   REQUIRE(mem.trim(0) == 1 * KiB);
-  REQUIRE(mem.reserved() == 0);
+  REQUIRE(mem.stats().reserved == 0);
   REQUIRE(mem.is_valid());
   REQUIRE(mem.allocate(16));
 }
@@ -152,16 +153,16 @@ TEST_CASE("rollback forgets what came after the mark, across chunks", "[alloc]")
   const allocation a = mem.allocate(100);
   std::memset(a.data, 0x5A, a.size);
   const arena_mark after_a = mem.mark();
-  const std::size_t used = mem.used();
+  const std::size_t used = mem.stats().used;
   for (int k = 0; k != 5; ++k) REQUIRE(mem.allocate(1 * KiB));
   REQUIRE(mem.rollback(after_a) == errc::ok);
-  REQUIRE(mem.used() == used);
+  REQUIRE(mem.stats().used == used);
   REQUIRE(mem.is_valid());
   const allocation b = mem.allocate(64);
   REQUIRE(b.data == offset(a.data, a.size));
   for (std::size_t k = 0; k != a.size; ++k) REQUIRE(static_cast<unsigned char*>(a.data)[k] == 0x5A);
   REQUIRE(mem.rollback(start) == errc::ok);
-  REQUIRE(mem.used() == 0);
+  REQUIRE(mem.stats().used == 0);
   REQUIRE(mem.allocate(16).data == a.data);
 }
 
@@ -175,7 +176,7 @@ TEST_CASE("a mark that lies ahead, or nowhere, is refused and changes nothing", 
   REQUIRE(mem.rollback({.chunk = 1, .used = 0}) == errc::invalid_argument);
   REQUIRE(mem.rollback({.chunk = 0, .used = 7}) == errc::invalid_argument);
   REQUIRE(mem.rollback({.chunk = ~std::size_t{0}, .used = ~std::size_t{0}}) == errc::invalid_argument);
-  REQUIRE(mem.used() == 64);
+  REQUIRE(mem.stats().used == 64);
   REQUIRE(mem.allocate(1 * KiB));
   REQUIRE(mem.rollback({.chunk = 0, .used = 1 * KiB + 16}) == errc::invalid_argument);
   REQUIRE(mem.is_valid());
@@ -200,8 +201,8 @@ TEST_CASE("an arena that gets no chunk says no and stays as it was", "[alloc][ba
   REQUIRE(a);
   REQUIRE_FALSE(mem.allocate(2 * KiB));
   REQUIRE_FALSE(mem.allocate(513));
-  REQUIRE(mem.used() == 512);
-  REQUIRE(mem.reserved() == 1 * KiB);
+  REQUIRE(mem.stats().used == 512);
+  REQUIRE(mem.stats().reserved == 1 * KiB);
   REQUIRE(mem.is_valid());
   REQUIRE(mem.allocate(512));
   mem.floor<failing_source>().after = 1;
@@ -228,6 +229,18 @@ TEST_CASE("the granule is the step and the least alignment", "[alloc]") {
   layered<counting_source, arena<arena_shape{.chunk = 1 * KiB, .granule = 1}>> packed;
   REQUIRE(packed.allocate(3, 1).size == 3);
   const allocation c = packed.allocate(5, 1);
-  REQUIRE(packed.used() == 8);
+  REQUIRE(packed.stats().used == 8);
   REQUIRE(address_of(packed.allocate(8, 8).data) == address_of(c.data) + 5);
+}
+
+TEST_CASE("dump says in one line what an arena holds", "[arena]") {
+  struct bump : layered<host_source, arena<arena_shape{.chunk = 1 * KiB}>> {};
+  bump mem;
+  static_cast<void>(mem.allocate(100));
+  char line[128] = {};
+  const std::size_t length = mem.dump(line, sizeof line);
+  CHECK(length == std::strlen(line));
+  CHECK(std::string(line) == "arena on 'host': 1 chunks, 1024 bytes reserved, 112 used");
+  CHECK(mem.dump(line, 6) == 5);
+  CHECK(std::string(line) == "arena");
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <random>
 #include <set>
 #include <vector>
@@ -292,4 +293,19 @@ TEST_CASE("magazines' door: whole batches of one class", "[alloc]") {
   mem.give(3, out, 100);
   REQUIRE(mem.stats().live == 0);
   REQUIRE(mem.is_valid());
+}
+
+TEST_CASE("dump tells the slots of each class", "[slab]") {
+  struct slots : layered<host_source, slab<>> {};
+  slots mem;
+  const allocation a = mem.allocate(64);
+  static_cast<void>(mem.allocate(4096));
+  mem.deallocate(a);
+  char text[256] = {};
+  const std::size_t length = mem.dump(text, sizeof text);
+  CHECK(length == std::strlen(text));
+  CHECK(std::string(text) ==
+        "slab on 'host': 2 chunks, 131072 bytes reserved, 1 of 48 slots live\n"
+        "  64 bytes: 0 of 32 live\n"
+        "  4096 bytes: 1 of 16 live");
 }

@@ -7,6 +7,7 @@
 
 #include <tokenheap/alloc/over.hpp>
 #include <tokenheap/core/result.hpp>
+#include <tokenheap/core/text.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -15,6 +16,13 @@ inline namespace v0 {
 struct arena_shape {
   std::size_t chunk = 64 * KiB;                 ///< bytes taken from below at a time; larger requests get their own
   std::size_t granule = default_alignment;      ///< every size is rounded up to this, so every address is aligned to it
+};
+
+/// What an arena holds, in bytes; `used` counts the unused ends of the chunks before the current one.
+struct arena_stats {
+  std::size_t chunks = 0;
+  std::size_t reserved = 0;
+  std::size_t used = 0;
 };
 
 /// A place in an arena to come back to.
@@ -120,16 +128,22 @@ struct arena {
       return false;
     }
 
-    /// Bytes taken from below, and how many of them lie before the pointer.
-    [[nodiscard]] std::size_t reserved() const noexcept {
-      std::size_t sum = 0;
-      for (std::size_t k = 0; k != count_; ++k) sum += chunks_[k].whole.size;
-      return sum;
+    [[nodiscard]] arena_stats stats() const noexcept {
+      arena_stats all{.chunks = count_, .reserved = 0, .used = used_here()};
+      for (std::size_t k = 0; k != count_; ++k) {
+        all.reserved += chunks_[k].whole.size;
+        if (k < current_) all.used += room(chunks_[k]);
+      }
+      return all;
     }
-    [[nodiscard]] std::size_t used() const noexcept {
-      std::size_t sum = used_here();
-      for (std::size_t k = 0; k < current_ && k != count_; ++k) sum += room(chunks_[k]);
-      return sum;
+
+    /// Writes one line about the arena into `out` (always terminated); returns its length.
+    std::size_t dump(char* out, std::size_t capacity) const noexcept {
+      const arena_stats now = stats();
+      text_buffer line(out, capacity);
+      line << "arena on '" << this->name() << "': " << now.chunks << " chunks, " << now.reserved << " bytes reserved, "
+           << now.used << " used";
+      return line.length();
     }
 
     [[nodiscard]] bool is_valid() const noexcept {

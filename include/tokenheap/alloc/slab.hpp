@@ -8,6 +8,7 @@
 #include <tokenheap/alloc/free_slots.hpp>
 #include <tokenheap/alloc/over.hpp>
 #include <tokenheap/alloc/size_classes.hpp>
+#include <tokenheap/core/text.hpp>
 #include <tokenheap/policy/guard.hpp>
 
 namespace tokenheap {
@@ -144,6 +145,18 @@ struct slab {
       }
       all.live = all.slots - all.idle;
       return all;
+    }
+
+    /// Writes a line about the slab, and one for each class that has slots, into `out`; returns the length.
+    std::size_t dump(char* out, std::size_t capacity) const noexcept {
+      const slab_stats now = stats();
+      text_buffer text(out, capacity);
+      text << "slab on '" << this->name() << "': " << now.chunks << " chunks, " << now.reserved << " bytes reserved, "
+           << now.live << " of " << now.slots << " slots live";
+      for (const slot_class& c : classes_) {
+        if (c.slots != 0) text << "\n  " << c.slot << " bytes: " << c.slots - c.idle.size() << " of " << c.slots << " live";
+      }
+      return text.length();
     }
 
     /// Walks every free slot: each lies on a slot of a chunk of its class, and none is there twice.
