@@ -163,7 +163,7 @@ TEMPLATE_TEST_CASE_SIG("range_map: agrees with a model over a long churn", "[ran
 TEST_CASE("range_map: takes the best fit", "[range_map]") {
   range_map<bytewise> map({.size = 10000});
   std::vector<range> holes;
-  for (const std::size_t bytes : {500, 300, 302, 301, 400}) {
+  for (const unsigned bytes : {500u, 300u, 302u, 301u, 400u}) {
     holes.push_back(map.allocate(bytes));
     REQUIRE(map.allocate(10));
   }
