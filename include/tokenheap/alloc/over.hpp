@@ -124,8 +124,8 @@ class over {
  private:
   template <class Floor, class Self>
   [[nodiscard]] static auto& find(Self& self) noexcept {
-    if constexpr (std::same_as<std::remove_const_t<Self>, Floor>) {
-      return self;
+    if constexpr (std::derived_from<Self, Floor>) {
+      return static_cast<std::conditional_t<std::is_const_v<Self>, const Floor, Floor>&>(self);
     } else if constexpr (requires { requires std::same_as<typename Self::layer, Floor>; }) {
       return self;
     } else {
