@@ -5,7 +5,46 @@ Benchmarks are named workload/contender. Contenders that begin with "limit" are 
 with "tokenheap" are ours ("tokenheap" alone is the default, others are variants), all others are peers.
 """
 import json
+import re
 import sys
+
+
+LABELS = {
+    "kv blocks 1": "KV blocks, take and give back one",
+    "kv blocks 64": "KV blocks, batches of 64, per block",
+    "kv blocks scattered 64": "KV blocks, batches of 64 in scattered order, per block",
+    "kv requests": "prefix index, whole request, per 16-token block",
+    "ranges churn 0": "ranges, churn log-uniform 512 B..64 MiB in 4 GiB",
+    "ranges churn 1": "ranges, churn uniform 512 B..64 MiB in 4 GiB",
+    "ranges churn 2": "ranges, churn of KV sizes in 4 GiB",
+    "ranges fill and drain": "ranges, fill and drain",
+}
+OURS = re.compile(r"(tokenheap|ours)(?:_(\w+))?")
+LIMIT = re.compile(r"limit(?:_(\w+))?")
+
+
+def split(run_name):
+    """Returns workload and contender; a benchmark without a peer may name its contender at any place."""
+    parts = [p for p in run_name.split("/") if p != "real_time"]
+    at = next((k for k, p in enumerate(parts) if OURS.match(p) or LIMIT.match(p)), 1)
+    contender = parts.pop(at)
+    if ours := OURS.fullmatch(contender):
+        contender = "tokenheap" + (f", {ours[2]}" if ours[2] else "")
+    elif limit := LIMIT.fullmatch(contender):
+        contender = "limit: " + (limit[1] or "by hand")
+    workload = " ".join(parts).replace("_", " ")
+    return LABELS.get(workload, workload), contender.replace("_", " ")
+
+
+def nanoseconds(b):
+    """The time of one operation: what the benchmark counts itself, or the time of one iteration."""
+    if "ns_per_block" in b:
+        return b["ns_per_block"]
+    if "items_per_second" in b:
+        return 1e9 / b["items_per_second"]
+    # threads that wait cost no processor time: those workloads are measured by the clock on the wall
+    time = b["real_time"] if b["run_name"].endswith("/real_time") else b["cpu_time"]
+    return time * {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[b["time_unit"]]
 
 
 def medians(paths):
@@ -13,15 +52,11 @@ def medians(paths):
     for path in paths:
         with open(path, encoding="utf-8") as f:
             run = json.load(f)
-        for b in run["benchmarks"]:
-            if b.get("aggregate_name") != "median":
-                continue
-            workload, contender = b["run_name"].split("/")[:2]
-            # threads that wait cost no processor time: those workloads are measured by the clock on the wall
-            time = b["real_time"] if b["run_name"].endswith("/real_time") else b["cpu_time"]
-            scale = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[b["time_unit"]]
-            # a benchmark that does several operations an iteration counts them
-            found.setdefault(workload, {})[contender] = time * scale / b.get("per_operation", 1)
+        # families keep the order of the source, whatever the order in which they ran
+        runs = [b for b in run["benchmarks"] if b.get("aggregate_name") == "median"]
+        for b in sorted(runs, key=lambda b: (b["family_index"], b["per_family_instance_index"])):
+            workload, contender = split(b["run_name"])
+            found.setdefault(workload, {})[contender] = nanoseconds(b)
     return found
 
 
