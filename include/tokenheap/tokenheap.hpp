@@ -53,4 +53,5 @@
 #include <tokenheap/kv/sequence.hpp>
 #include <tokenheap/kv/tokens.hpp>
 #include <tokenheap/check/contract.hpp>
+#include <tokenheap/check/policy_contract.hpp>
 #include <tokenheap/check/verdict.hpp>
