@@ -69,7 +69,7 @@ struct forgetting : good_stats {
   static constexpr bool remembers_requests = false;
 };
 struct remembers_but_counts_nothing {
-  static constexpr bool remembers_requests = true;
+  [[maybe_unused]] static constexpr bool remembers_requests = true;
 };
 static_assert(stats_policy<good_stats> && !stats_policy<counts_one_number> && !stats_policy<counts_no_failures>);
 static_assert(!stats_policy<counts_no_resets> && !stats_policy<counting_may_throw>);

@@ -30,7 +30,7 @@ struct half_a_space {
 };
 struct space_of_texts {
   static constexpr const char* cpu_accessible = "no";
-  static constexpr bool device_accessible = true;
+  [[maybe_unused]] static constexpr bool device_accessible = true;
 };
 struct space_of_functions {
   static constexpr bool cpu_accessible() { return false; }
@@ -43,7 +43,7 @@ struct space_that_changes {
 struct space_of_pairs {
   struct pair {};
   static constexpr pair cpu_accessible{};
-  static constexpr bool device_accessible = true;
+  [[maybe_unused]] static constexpr bool device_accessible = true;
 };
 static_assert(space<host_space> && space<pinned_space> && space<device_space> && space<offset_space>);
 static_assert(!space<half_a_space> && !space<space_of_texts> && !space<space_of_pairs> && !space<int>);
@@ -58,7 +58,7 @@ struct space_is_no_space : no_space {
   using space = int;
 };
 struct space_is_a_value : no_space {
-  static constexpr int space = 1;
+  [[maybe_unused]] static constexpr int space = 1;
 };
 struct allocate_throws {
   using space = host_space;
