@@ -137,6 +137,8 @@ struct with<P> {
 
     [[nodiscard]] static allocation hand_out(allocation whole, std::size_t bytes) noexcept {
       if constexpr (shape.canary != 0) {
+        // a piece that grew has its old canary in the middle
+        if constexpr (shape.annotate) annotate::allow(whole.data, whole.size);
         std::memset(offset(whole.data, bytes), canary_byte, whole.size - bytes);
         if constexpr (shape.annotate) annotate::forbid(offset(whole.data, bytes), whole.size - bytes);
         whole.size = bytes;
