@@ -284,6 +284,17 @@ TEST_CASE("reset is there where the floor below has it, and forgets all", "[allo
   REQUIRE(mem.floor<counting_source>().taken == before);
 }
 
+TEST_CASE("trim goes down through the column: what leaves is what the lowest floor gave", "[alloc]") {
+  layered<counting_source, arena<arena_shape{.chunk = 256 * KiB}>, slab<>> mem;
+  for (const allocation& a : take(mem, 300, 1 * KiB)) mem.deallocate(a);
+  REQUIRE(mem.floor<counting_source>().live == 2);
+  mem.reset();
+  REQUIRE(mem.trim(300 * KiB) == 256 * KiB);
+  REQUIRE(mem.trim(0) == 256 * KiB);
+  REQUIRE(mem.trim(0) == 0);
+  REQUIRE(mem.floor<counting_source>().live == 0);
+}
+
 TEST_CASE("magazines' door: whole batches of one class", "[alloc]") {
   out_of_line_slab mem;
   void* out[100] = {};

@@ -116,7 +116,8 @@ struct slab {
       this->below_.reset();
     }
 
-    /// Gives down chunks of which every slot is idle, until at most `keep` idle bytes of chunks stay.
+    /// Gives down chunks of which every slot is idle, until at most `keep` idle bytes of chunks stay; the floor below
+    /// then trims too, if it can, and the answer is what left that floor.
     ///
     /// Cost      O(idle slots x log chunks)
     [[nodiscard]] std::size_t trim(std::size_t keep = 0) noexcept {
@@ -131,6 +132,7 @@ struct slab {
         c.counted = gone;
       }
       if (given != 0) drop_marked_chunks();
+      if constexpr (trimmable<Below>) return this->below_.trim(keep);
       return given;
     }
 
