@@ -11,6 +11,8 @@
 
 #include <tokenheap/alloc/arena.hpp>
 #include <tokenheap/alloc/layered.hpp>
+#include <tokenheap/alloc/magazines.hpp>
+#include <tokenheap/alloc/ranges.hpp>
 #include <tokenheap/alloc/slab.hpp>
 #include <tokenheap/alloc/source_ref.hpp>
 #include <tokenheap/policy/limit.hpp>
@@ -19,6 +21,7 @@
 #include <tokenheap/policy/stats.hpp>
 #include <tokenheap/policy/trace.hpp>
 #include <tokenheap/source/fixed.hpp>
+#include <tokenheap/source/pages.hpp>
 
 using namespace tokenheap;
 
@@ -56,8 +59,12 @@ using column_7 = layered<plain_bundle, slab<>, with<counters>>;
 using column_8 = layered<heap_behind_a_ref, arena<>, with<full_guard>>;
 using column_9 = layered<host_source, with<no_lock>, with<no_stats>, with<no_limit>, with<no_trace>>;
 
+using ranges_on_pages = layered<page_source, ranges<>>;
+using ranges_on_device = layered<support::untouchable_source, ranges<>, with<guard<>>>;
+using shared_slots = layered<host_source, slab<>, magazines<>, with<shared_counters>>;
+
 using every_source =
-    std::tuple<host_source, fixed_host, heap_behind_a_ref, support::counting_source, support::failing_source,
+    std::tuple<page_source, ranges_on_pages, ranges_on_device, shared_slots, layered<fixed_host, ranges<>>, host_source, fixed_host, heap_behind_a_ref, support::counting_source, support::failing_source,
                support::untouchable_source, layered<host_source, arena<>>, layered<host_source, slab<>>,
                layered<fixed_host, arena<>>, layered<fixed_host, slab<>>, layered<host_source, with<guard<>>>, column_1,
                column_2, column_3, column_4, column_5, column_6, column_7, column_8, column_9>;
@@ -69,6 +76,7 @@ contract_options options_of(std::uint64_t seed) {
   if constexpr (std::same_as<T, fixed_host>) with.room = buffer_size, with.reuses = true;
   if constexpr (std::same_as<T, layered<fixed_host, arena<>>>) with.room = buffer_size, with.reuses = false;
   if constexpr (std::same_as<T, layered<fixed_host, slab<>>>) with.room = buffer_size, with.reuses = true;
+  if constexpr (std::same_as<T, layered<fixed_host, ranges<>>>) with.room = buffer_size, with.reuses = true;
   return with;
 }
 
