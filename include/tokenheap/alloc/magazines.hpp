@@ -101,6 +101,8 @@ struct magazines {
     }
 
     TOKENHEAP_INLINE void deallocate(allocation a) noexcept {
+      // null with a size beside it is null: kept as a slot it would go out again
+      if (a.data == nullptr) [[unlikely]] return;
       if (a.size - 1 >= largest) [[unlikely]] return give_through(a);
       const std::size_t number = classes::of(a.size);
       cache* const mine = own_cache();
