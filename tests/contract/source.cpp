@@ -49,8 +49,10 @@ struct heap_behind_a_ref : source_ref {
 using full_guard = guard<guard_shape{.canary = 16, .quarantine = 64 * KiB, .poison = true, .annotate = true}>;
 struct plain_bundle : layered<host_source, arena<>> {};
 
-using column_1 = layered<host_source, with<hard_limit>, arena<>, slab<>, with<counters>, with<guard<>>, with<spin_lock>>;
-using column_2 = layered<host_source, slab<slab_shape{.keep = free_slots::in_place}>, with<exact_counters>, with<ring_trace<>>>;
+using column_1 =
+    layered<host_source, with<hard_limit>, arena<>, slab<>, with<counters>, with<guard<>>, with<spin_lock>>;
+using column_2 =
+    layered<host_source, slab<slab_shape{.keep = free_slots::in_place}>, with<exact_counters>, with<ring_trace<>>>;
 using column_3 = layered<host_source, with<soft_limit>, slab<>, with<histogram>, with<mutex_lock>>;
 using column_4 = layered<support::untouchable_source, arena<>, slab<>, with<guard<guard_shape{.quarantine = 64 * KiB}>>>;
 using column_5 = layered<host_source, with<full_guard>>;
@@ -64,10 +66,11 @@ using ranges_on_device = layered<support::untouchable_source, ranges<>, with<gua
 using shared_slots = layered<host_source, slab<>, magazines<>, with<shared_counters>>;
 
 using every_source =
-    std::tuple<page_source, ranges_on_pages, ranges_on_device, shared_slots, layered<fixed_host, ranges<>>, host_source, fixed_host, heap_behind_a_ref, support::counting_source, support::failing_source,
+    std::tuple<page_source, ranges_on_pages, ranges_on_device, shared_slots, layered<fixed_host, ranges<>>,
+               host_source, fixed_host, heap_behind_a_ref, support::counting_source, support::failing_source,
                support::untouchable_source, layered<host_source, arena<>>, layered<host_source, slab<>>,
-               layered<fixed_host, arena<>>, layered<fixed_host, slab<>>, layered<host_source, with<guard<>>>, column_1,
-               column_2, column_3, column_4, column_5, column_6, column_7, column_8, column_9>;
+               layered<fixed_host, arena<>>, layered<fixed_host, slab<>>, layered<host_source, with<guard<>>>,
+               column_1, column_2, column_3, column_4, column_5, column_6, column_7, column_8, column_9>;
 
 // what a type cannot promise, in one place
 template <class T>
