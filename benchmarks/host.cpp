@@ -171,15 +171,9 @@ void add_pool(const std::string& workload, const char* contender, Workload run) 
 
 template <class Workload>
 void add_generals(const std::string& workload, Workload run) {
-  const std::pair<const char*, peers::general> all[] = {{"glibc", peers::glibc()},
-                                                        {"mimalloc", peers::mimalloc()},
-                                                        {"jemalloc", peers::jemalloc()},
-                                                        {"tcmalloc", peers::tcmalloc()}};
-  for (const auto& [contender, g] : all) {
-    if (!g) continue;
-    const peers::general calls = g;
-    add(workload + "/" + contender, [run, calls](benchmark::State& s) {
-      peers::general_pool pool{calls};
+  for (const auto& [contender, calls] : peers::generals()) {
+    add(workload + "/" + contender, [run, g = calls](benchmark::State& s) {
+      peers::general_pool pool{g};
       run(s, &pool);
     });
   }
@@ -216,10 +210,8 @@ int main(int count, char** arguments) {
   add_pool<bump_ours>("arena 1000 mixed", "tokenheap", reset);
   add_pool<bump_limit>("arena 1000 mixed", "limit: bump down", reset);
   add_pool<bump_pmr>("arena 1000 mixed", "pmr", reset);
-  for (const auto& [name, g] : {std::pair{"glibc", peers::glibc()}, std::pair{"mimalloc", peers::mimalloc()},
-                                std::pair{"jemalloc", peers::jemalloc()}, std::pair{"tcmalloc", peers::tcmalloc()}}) {
-    const peers::general calls = g;
-    if (calls) add(std::string("arena 1000 mixed/") + name, [calls](benchmark::State& s) { arena_general(s, calls); });
+  for (const auto& [contender, calls] : peers::generals()) {
+    add(std::string("arena 1000 mixed/") + contender, [g = calls](benchmark::State& s) { arena_general(s, g); });
   }
   add_size<64>("64 B");
   add_size<256>("256 B");

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory_resource>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #ifdef TOKENHEAP_HAS_BOOST_POOL
@@ -55,6 +56,14 @@ inline general tcmalloc() {
 #else
   return {};
 #endif
+}
+
+/// The general allocators that are installed, by name.
+inline std::vector<std::pair<const char*, general>> generals() {
+  std::vector<std::pair<const char*, general>> all = {
+      {"glibc", glibc()}, {"mimalloc", mimalloc()}, {"jemalloc", jemalloc()}, {"tcmalloc", tcmalloc()}};
+  std::erase_if(all, [](const auto& peer) { return !peer.second; });
+  return all;
 }
 
 /// Any general allocator in the shape that the workloads use: sizes come back.

@@ -208,15 +208,9 @@ void add_workload(const std::string& workload, Run run) {
   add_pool<ours<shared_slots>>(workload, "tokenheap", run);
   add_pool<ours<locked_slots>>(workload, "tokenheap, one lock", run);
   add_pool<magazine_limit<LimitSlot>>(workload, "limit: magazines", run);
-  const std::pair<const char*, peers::general> all[] = {{"glibc", peers::glibc()},
-                                                        {"mimalloc", peers::mimalloc()},
-                                                        {"jemalloc", peers::jemalloc()},
-                                                        {"tcmalloc", peers::tcmalloc()}};
-  for (const auto& [contender, g] : all) {
-    if (!g) continue;
-    const peers::general calls = g;
-    benchmark::RegisterBenchmark((workload + "/" + contender).c_str(), [run, calls](benchmark::State& s) {
-      peers::general_pool pool{calls};
+  for (const auto& [contender, calls] : peers::generals()) {
+    benchmark::RegisterBenchmark((workload + "/" + contender).c_str(), [run, g = calls](benchmark::State& s) {
+      peers::general_pool pool{g};
       run(s, pool);
     })->UseRealTime();
   }

@@ -40,24 +40,31 @@ struct counter_values {
   friend constexpr bool operator==(const counter_values&, const counter_values&) = default;
 };
 
-/// Counts calls and granted bytes with plain integers.
+/// Counts with plain integers; `Exact` decides whether requested bytes are counted in all four ways.
 ///
-/// Where it stands in a column says what it sees: above a slab what callers hold, below it what the slab took.
+/// Take it by its names, `counters` and `exact_counters`. Where it stands in a column says what it sees: above a slab
+/// what callers hold, below it what the slab took.
 ///
 /// Threads   not safe; put it below a lock, or take `shared_counters`
-/// Cost      a handful of additions in one or two cache lines
-class counters {
+/// Cost      a handful of additions; `Exact` adds one entry of a hash table per allocation (24 bytes) in its layer
+template <bool Exact>
+class basic_counters {
  public:
-  static constexpr bool remembers_requests = false;
+  static constexpr bool remembers_requests = Exact;
 
   constexpr void on_allocate(std::size_t requested, std::size_t granted) noexcept {
     values_.calls.add(1);
     values_.granted.add(granted);
-    values_.requested.allocated += requested;
+    if constexpr (Exact) {
+      values_.requested.add(requested);
+    } else {
+      values_.requested.allocated += requested;
+    }
   }
-  constexpr void on_deallocate(std::size_t, std::size_t granted) noexcept {
+  constexpr void on_deallocate([[maybe_unused]] std::size_t requested, std::size_t granted) noexcept {
     values_.calls.subtract(1);
     values_.granted.subtract(granted);
+    if constexpr (Exact) values_.requested.subtract(requested);
   }
   constexpr void on_failure(std::size_t requested) noexcept {
     ++values_.failures;
@@ -66,6 +73,7 @@ class counters {
   constexpr void on_reset() noexcept {
     values_.calls.subtract(values_.calls.current);
     values_.granted.subtract(values_.granted.current);
+    values_.requested.subtract(values_.requested.current);
     ++values_.resets;
   }
 
@@ -80,40 +88,11 @@ class counters {
   counter_values values_;
 };
 
+/// Counts calls and granted bytes; of requested bytes only their sum.
+using counters = basic_counters<false>;
+
 /// Counts requested bytes as exactly as granted ones: its layer remembers what every caller asked for.
-///
-/// Threads   not safe; put it below a lock
-/// Cost      `counters`, and one entry of a hash table per allocation (24 bytes, about 10 ns)
-class exact_counters {
- public:
-  static constexpr bool remembers_requests = true;
-
-  constexpr void on_allocate(std::size_t requested, std::size_t granted) noexcept {
-    values_.calls.add(1);
-    values_.granted.add(granted);
-    values_.requested.add(requested);
-  }
-  constexpr void on_deallocate(std::size_t requested, std::size_t granted) noexcept {
-    values_.calls.subtract(1);
-    values_.granted.subtract(granted);
-    values_.requested.subtract(requested);
-  }
-  constexpr void on_failure(std::size_t requested) noexcept {
-    ++values_.failures;
-    values_.failed_bytes += requested;
-  }
-  constexpr void on_reset() noexcept {
-    values_.calls.subtract(values_.calls.current);
-    values_.granted.subtract(values_.granted.current);
-    values_.requested.subtract(values_.requested.current);
-    ++values_.resets;
-  }
-
-  [[nodiscard]] constexpr const counter_values& values() const noexcept { return values_; }
-
- private:
-  counter_values values_;
-};
+using exact_counters = basic_counters<true>;
 
 /// Counts from many threads without a lock.
 ///
