@@ -1,5 +1,6 @@
 // tokenheap: serves request traces out of memory that the library manages, and measures what that costs.
 #include <cstdio>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,4 +57,11 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace program
 
-int main(int argc, char** argv) { return program::run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return program::run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fputs("tokenheap: memory ran out: give fewer requests or blocks, or a shorter trace\n", stderr);
+    return program::went_wrong;
+  }
+}

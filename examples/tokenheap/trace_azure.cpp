@@ -77,6 +77,12 @@ bool skip(std::string_view& text, std::string_view any_of) {
   return true;
 }
 
+std::int64_t days_in(std::int64_t year, std::int64_t month) {
+  const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+  if (month == 2) return leap ? 29 : 28;
+  return month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
+}
+
 std::int64_t days_from_civil(std::int64_t y, std::int64_t m, std::int64_t d) {
   y -= m <= 2 ? 1 : 0;
   const std::int64_t era = y / 400;
@@ -107,7 +113,7 @@ std::optional<double> time_ms(std::string_view text) {
     part[i] = *value;
   }
   const auto [year, month, day, hour, minute, second] = part;
-  if (year < 1 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
+  if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_in(year, month) || hour > 23 || minute > 59 || second > 60)
     return std::nullopt;
   double fraction = 0;
   if (skip(text, ".")) {

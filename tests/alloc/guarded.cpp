@@ -201,10 +201,13 @@ TEST_CASE("a canary moves along when a piece grows in place", "[alloc][bad]") {
     allocation inside{offset(a.data, 16), 100};
     REQUIRE_FALSE(mem.try_grow(inside, 400));
     REQUIRE_FALSE(mem.try_grow(a, ~std::size_t{0} - 3));
+    REQUIRE(seen.count() == 2);
+    REQUIRE(seen[0].code == errc::wrong_size);
+    REQUIRE(seen[1].code == errc::interior_pointer);
     mem.deallocate(b);
     mem.deallocate(a);
   }
-  REQUIRE(seen.count() == 0);
+  REQUIRE(seen.count() == 2);
 }
 
 TEST_CASE("quarantine keeps addresses from coming back at once, within its bytes", "[alloc]") {
@@ -377,3 +380,46 @@ TEST_CASE("AddressSanitizer sees the canary move when a piece grows", "[alloc]")
   mem.deallocate(a);
 }
 #endif
+
+TEST_CASE("misuse through try_grow is reported like any other", "[alloc][bad]") {
+  const recorder seen;
+  layered<counting_source, arena<>, with<guard<>>> mem(guard_options{.name = "growing"});
+  const allocation a = mem.allocate(64);
+  allocation wrong{a.data, 32};
+  REQUIRE_FALSE(mem.try_grow(wrong, 128));
+  REQUIRE(seen.last().code == errc::wrong_size);
+  allocation inside{bytes_of(a) + 16, 16};
+  REQUIRE_FALSE(mem.try_grow(inside, 128));
+  REQUIRE(seen.last().code == errc::interior_pointer);
+  mem.deallocate(a);
+  allocation gone = a;
+  REQUIRE_FALSE(mem.try_grow(gone, 128));
+  REQUIRE(seen.last().code == errc::double_free);
+  REQUIRE(seen.count() == 3);
+  allocation none;
+  REQUIRE_FALSE(mem.try_grow(none, 128));
+  REQUIRE(seen.count() == 3);
+}
+
+TEST_CASE("a damaged canary is reported at reset and at the end too", "[alloc][bad]") {
+  const recorder seen;
+  {
+    layered<counting_source, arena<>, with<guard<guard_shape{.canary = 16}>>> mem;
+    bytes_of(mem.allocate(64))[64] = 1;
+    mem.reset();
+    REQUIRE(seen.only(errc::corrupted));
+    bytes_of(mem.allocate(64))[64] = 1;
+  }
+  REQUIRE(seen.count() == 3);
+  REQUIRE(seen[1].code == errc::corrupted);
+  REQUIRE(seen[2].code == errc::leaked);
+}
+
+TEST_CASE("a pointer into a piece in quarantine is an interior one", "[alloc][bad]") {
+  const recorder seen;
+  layered<counting_source, slab<>, with<guard<guard_shape{.quarantine = 4 * KiB}>>> mem;
+  const allocation a = mem.allocate(256);
+  mem.deallocate(a);
+  mem.deallocate({bytes_of(a) + 64, 64});
+  REQUIRE(seen.only(errc::interior_pointer));
+}

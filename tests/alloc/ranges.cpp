@@ -9,6 +9,8 @@
 #include <vector>
 
 #include <tokenheap/alloc/layered.hpp>
+#include <tokenheap/policy/limit.hpp>
+#include <tokenheap/policy/stats.hpp>
 #include <tokenheap/source/fixed.hpp>
 #include <tokenheap/source/pages.hpp>
 
@@ -203,4 +205,19 @@ TEST_CASE("ranges: describes itself", "[ranges]") {
   CHECK(length == std::string(line).size());
   CHECK(std::string(line) ==
         "ranges 'tensor': 256 of 4096 bytes out in 1 ranges, 3840 free in 1, largest 3840, spans 1");
+}
+
+TEST_CASE("a chunk goes down with the size that was granted, and all that was granted is used", "[alloc]") {
+  // pages grant whole pages; the chunk asked for is not a multiple of them
+  layered<page_source, with<hard_limit>, with<counters>, ranges<ranges_shape{.chunk = 1280}>> mem(
+      hard_limit_options{.limit = 64 * KiB});
+  for (int round = 0; round != 100; ++round) {
+    const allocation a = mem.allocate(256);
+    REQUIRE(a);
+    REQUIRE(mem.stats().capacity == 4096);
+    mem.deallocate(a);
+    REQUIRE(mem.trim(0) == 4096);
+    REQUIRE(mem.policy<hard_limit>().held() == 0);
+  }
+  REQUIRE(mem.policy<counters>().values().granted.current == 0);
 }

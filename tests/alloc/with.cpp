@@ -365,3 +365,36 @@ TEST_CASE("shared counters above a lock: two threads, exact sums", "[alloc][thre
   REQUIRE(v.granted.allocated == 640'000);
   REQUIRE(v.granted.peak <= 128);
 }
+
+TEST_CASE("a growth that changes nothing is not counted", "[alloc]") {
+  layered<host_source, arena<>, with<counters>, with<exact_counters>> mem;
+  allocation a = mem.allocate(100);
+  for (int k = 0; k != 5; ++k) REQUIRE(mem.try_grow(a, 10));
+  REQUIRE(mem.policy<exact_counters>().values().calls.allocated == 1);
+  REQUIRE(mem.policy<exact_counters>().values().requested.current == 100);
+  REQUIRE(mem.policy<counters>().values().calls.allocated == 1);
+}
+
+TEST_CASE("a crossing inside another pool's callback is told by the next allocation", "[alloc]") {
+  struct told {
+    layered<host_source, with<soft_limit>>* inner = nullptr;
+    allocation piece{};
+    int count = 0;
+  } state;
+  const auto count = [](void* user, std::size_t) noexcept { return ++static_cast<told*>(user)->count, false; };
+  layered<host_source, with<soft_limit>> inner(soft_limit_options{.limit = 100, .on_pressure = {count, &state}});
+  state.inner = &inner;
+  const auto cross = [](void* user, std::size_t) noexcept {
+    auto& own = *static_cast<told*>(user);
+    own.piece = own.inner->allocate(200);
+    return false;
+  };
+  layered<host_source, with<hard_limit>> outer(hard_limit_options{.limit = 10, .on_refusal = {cross, &state}});
+  REQUIRE_FALSE(outer.allocate(11));
+  REQUIRE(state.piece);
+  REQUIRE(state.count == 0);
+  const allocation next = inner.allocate(1);
+  REQUIRE(state.count == 1);
+  inner.deallocate(next);
+  inner.deallocate(state.piece);
+}

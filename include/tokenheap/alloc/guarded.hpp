@@ -47,6 +47,7 @@ struct with<P> {
 
     ~on() {
       release_quarantine();
+      check_all_canaries();
       if (book_.live() != 0) report_leaks();
     }
 
@@ -79,8 +80,10 @@ struct with<P> {
     [[nodiscard]] bool try_grow(allocation& a, std::size_t bytes) noexcept
       requires growable<Below>
     {
+      if (!a) return false;
       const ledger_entry* const known = book_.find(a.data);
-      if (known == nullptr || known->is() != state::live || a.size != size_seen(*known)) return false;
+      if (known == nullptr || known->is() != state::live) return misuse(classify(a.data, known), a, 0), false;
+      if (const std::size_t size = size_seen(*known); a.size != size) return misuse(errc::wrong_size, a, size), false;
       std::size_t wanted = 0;
       if (bytes <= a.size) return true;
       if (!checked_add(bytes, shape.canary, wanted)) return false;
@@ -96,6 +99,7 @@ struct with<P> {
       requires resettable<Below>
     {
       release_quarantine();
+      check_all_canaries();
       if constexpr (shape.annotate) {
         book_.for_each_live([](const ledger_entry& e) noexcept {
           annotate::allow(reinterpret_cast<void*>(e.address), e.granted);
@@ -169,6 +173,10 @@ struct with<P> {
       if (!canary_holds(e)) {
         misuse(errc::corrupted, {reinterpret_cast<void*>(e.address), e.requested}, e.requested);
       }
+    }
+
+    void check_all_canaries() noexcept {
+      if constexpr (shape.canary != 0) book_.for_each_live([this](const ledger_entry& e) noexcept { check_canary(e); });
     }
 
     [[nodiscard]] errc classify(const void* p, const ledger_entry* known) const noexcept {

@@ -73,11 +73,11 @@ class ledger {
     entry.granted = granted;
   }
 
-  /// Returns   the live entry that an address points into; null if none. Cost: a walk over the whole table
+  /// Returns   the live or held entry that an address points into; null if none. Cost: a walk over the whole table
   [[nodiscard]] const ledger_entry* find_around(const void* address) const noexcept {
     for (std::size_t k = 0; k != capacity_; ++k) {
       const ledger_entry& entry = entries_[k];
-      if (entry.is() == state::live && address_of(address) - entry.address < entry.granted) return &entry;
+      if (stays(entry) && address_of(address) - entry.address < entry.granted) return &entry;
     }
     return nullptr;
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <tokenheap/alloc/ledger.hpp>
 #include <tokenheap/alloc/over.hpp>
 #include <tokenheap/alloc/range_map.hpp>
 #include <tokenheap/policy/guard.hpp>
@@ -62,7 +63,7 @@ struct ranges {
         : over<Below>(given...),
           map_(range_options{.reserve = pick_option<ranges_options>(given...).reserve, .name = this->name()}) {}
     ~on() {
-      for (std::size_t i = 0; i != map_.stats().spans; ++i) this->below_.deallocate(chunk_of(map_.span(i)));
+      for (std::size_t i = 0; i != map_.stats().spans; ++i) static_cast<void>(give_down(map_.span(i)));
     }
 
     [[nodiscard]] allocation allocate(std::size_t bytes, std::size_t alignment = default_alignment) noexcept {
@@ -101,8 +102,7 @@ struct ranges {
           ++i;
         } else if (map_.remove(s.offset) == errc::ok) {
           // the last span has moved to this place
-          this->below_.deallocate(chunk_of(s));
-          given += s.size;
+          given += give_down(s);
         }
       }
       return given;
@@ -132,7 +132,15 @@ struct ranges {
     [[nodiscard]] static void* pointer_to(std::size_t address) noexcept {
       return reinterpret_cast<void*>(static_cast<std::uintptr_t>(address));
     }
-    [[nodiscard]] static allocation chunk_of(const range_span& s) noexcept { return {pointer_to(s.offset), s.size}; }
+
+    // a chunk goes back with the size that was granted, which may be more than what the map could use
+    std::size_t give_down(const range_span& s) noexcept {
+      void* const first = pointer_to(s.offset);
+      const std::size_t size = chunks_.find(first)->granted;
+      chunks_.mark(first, ledger_entry::state::gone);
+      this->below_.deallocate({first, size});
+      return size;
+    }
 
     TOKENHEAP_COLD range allocate_from_below(std::size_t bytes, std::size_t alignment) noexcept {
       if (!is_request(bytes, alignment)) return {};
@@ -150,11 +158,15 @@ struct ranges {
     }
 
     [[nodiscard]] bool add_chunk(std::size_t bytes, std::size_t alignment) noexcept {
+      if (!chunks_.reserve_one()) return false;
       const allocation chunk = this->below_.allocate(bytes, alignment);
       if (!chunk) return false;
-      if (map_.add(address_of(chunk.data), bytes) == errc::ok) return true;
-      this->below_.deallocate(chunk);
-      return false;
+      if (map_.add(address_of(chunk.data), align_down(chunk.size, Shape.granularity)) != errc::ok) {
+        this->below_.deallocate(chunk);
+        return false;
+      }
+      chunks_.insert(chunk.data, bytes, chunk.size);
+      return true;
     }
 
     TOKENHEAP_COLD void complain(errc code, allocation a) const noexcept {
@@ -165,6 +177,7 @@ struct ranges {
     }
 
     range_map<map_shape> map_;
+    ledger chunks_;
   };
 };
 

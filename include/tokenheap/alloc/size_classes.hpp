@@ -10,7 +10,7 @@ inline namespace v0 {
 
 /// Slot sizes in steps of a quarter of the last power of two: 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, ...
 ///
-/// A slot is less than 20 % or less than 16 bytes larger than the request, whichever is more.
+/// Less than 20 % of a slot, or less than 16 bytes of it, stay unused, whichever is more.
 struct size_classes {
   /// Returns   the number of the smallest class that holds `bytes`; Requires 0 < bytes <= max_allocation
   [[nodiscard]] static constexpr std::size_t of(std::size_t bytes) noexcept {

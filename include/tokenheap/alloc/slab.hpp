@@ -39,8 +39,8 @@ struct slab_stats {
 
 /// Cuts size classes out of chunks taken from below and keeps freed slots for reuse.
 ///
-/// Good when sizes repeat and lifetimes do not: requests, block tables, staging copies. A slot is less than 20 % or
-/// 16 bytes larger than the request. Sizes above `largest` pass straight through. Chunks go down by `trim`, or with the
+/// Good when sizes repeat and lifetimes do not: requests, block tables, staging copies. Less than 20 % of
+/// a slot, or less than 16 bytes, stay unused. Sizes above `largest` pass straight through. Chunks go down by `trim`, or with the
 /// slab. Without a guard above, a double free or a foreign pointer is noticed only if more slots come back than went.
 ///
 /// Requires  an allocation that comes back as it went: pointer and granted size
@@ -117,7 +117,7 @@ struct slab {
     }
 
     /// Gives down chunks of which every slot is idle, until at most `keep` idle bytes of chunks stay; the floor below
-    /// then trims too, if it can, and the answer is what left that floor.
+    /// then trims too, to the same `keep`, if it can, and the answer is what left that floor.
     ///
     /// Cost      O(idle slots x log chunks)
     [[nodiscard]] std::size_t trim(std::size_t keep = 0) noexcept {

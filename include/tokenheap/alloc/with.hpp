@@ -163,6 +163,8 @@ struct with<P> {
         requested = known->requested;
       }
       if (!this->below_.try_grow(a, bytes)) return false;
+      // what was large enough before did not grow, and is not counted
+      if (bytes <= (remembers_requests<P> ? requested : before.size)) return true;
       if constexpr (remembers_requests<P>) requests_.set_sizes(a.data, bytes, a.size);
       this->policy_.on_deallocate(requested, before.size);
       this->policy_.on_allocate(bytes, a.size);

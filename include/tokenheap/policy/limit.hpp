@@ -27,6 +27,9 @@ struct pressure_callback {
     return again;
   }
 
+  /// True while this thread is inside a callback.
+  [[nodiscard]] static bool is_running() noexcept { return running(); }
+
  private:
   [[nodiscard]] static bool& running() noexcept {
     static thread_local bool inside = false;
@@ -43,7 +46,8 @@ struct hard_limit_options {
 /// Refuses what would take the bytes held above a limit; asks a callback first, then tries again.
 ///
 /// The limit counts granted bytes at the place in the column where it stands: below an arena it bounds what the
-/// process takes, above a slab what callers hold. The callback also runs when the source below has no more.
+/// process takes, above a slab what callers hold. The callback also runs when the source below has no more. A growth in
+/// place that is refused asks nobody: it is optional, and `allocate` is what follows it.
 ///
 /// Threads   not safe; put it below a lock. The callback runs outside that lock
 class hard_limit {
@@ -81,6 +85,9 @@ struct soft_limit_options {
 
 /// Grants everything, and tells a callback once each time that the bytes held rise above a limit.
 ///
+/// It is told by the allocation that crosses, or by the next one where the crossing was a growth in place or happened
+/// inside a callback.
+///
 /// Threads   not safe; put it below a lock. The callback runs outside that lock
 class soft_limit {
  public:
@@ -104,7 +111,9 @@ class soft_limit {
 
   [[nodiscard]] bool relieve(std::size_t bytes, bool) noexcept {
     // a plain read first: the exchange is paid only after a crossing
-    if (!pending_.load(std::memory_order_relaxed) || !pending_.exchange(false, std::memory_order_relaxed)) return false;
+    if (!pending_.load(std::memory_order_relaxed)) return false;
+    // a crossing inside another callback of this thread is told when that one is over
+    if (pressure_callback::is_running() || !pending_.exchange(false, std::memory_order_relaxed)) return false;
     static_cast<void>(options_.on_pressure(bytes));
     return false;
   }
