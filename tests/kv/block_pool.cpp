@@ -112,3 +112,14 @@ TEST_CASE("a pool that was moved from or closed says so, and one that ends too e
   CHECK(block.close() == errc::ok);
   CHECK(reports.count() == 1);
 }
+
+TEST_CASE("a pool that was moved from or closed has no shape, and says so without a crash", "[kv][bad]") {
+  auto opened = kv::block_pool<>::open({.blocks = 4});
+  REQUIRE(opened);
+  kv::block_pool<> moved = std::move(*opened);
+  CHECK(opened->shape() == kv::layout{});
+  CHECK(opened->stats().total == 0);
+  moved.close();
+  CHECK(moved.shape() == kv::layout{});
+  CHECK(moved.data(0) == nullptr);
+}

@@ -188,10 +188,18 @@ class block_pool {
   [[nodiscard]] void* data(block_id id) const noexcept {
     return state_ != nullptr && id < state_->total() + state_->options().null_block ? state_->address(id) : nullptr;
   }
-  [[nodiscard]] const layout& shape() const noexcept { return state_->memory().shape; }
+  /// The layout of the pool's memory; an empty one without memory, or once the pool is closed or moved from.
+  [[nodiscard]] const layout& shape() const noexcept {
+    static constexpr layout none{};
+    return state_ != nullptr ? state_->memory().shape : none;
+  }
   [[nodiscard]] std::size_t block_tokens() const noexcept { return state_ ? state_->options().block_tokens : 0; }
   [[nodiscard]] const char* name() const noexcept { return state_ ? state_->options().name : ""; }
-  [[nodiscard]] typename Policy::events& events() noexcept { return state_->events(); }
+  /// Requires  an open pool: a closed one stops the program
+  [[nodiscard]] typename Policy::events& events() noexcept {
+    TOKENHEAP_ASSERT(state_ != nullptr);
+    return state_->events();
+  }
 
  private:
   using state = pool_state<Policy>;

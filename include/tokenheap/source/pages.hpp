@@ -35,8 +35,9 @@ struct page_options {
 /// Takes whole pages from the kernel, at any alignment, one mapping for each allocation.
 ///
 /// The floor for large memory: chunks of gigabytes, huge pages, one NUMA node. Each call is a system call and each
-/// region a mapping of its own, of which a process may have about 65,000 (neighbours without guard pages share one until one of them goes); cut it up with a layer above. Give back what
-/// was given: a misuse is reported and nothing is unmapped that was not mapped here.
+/// region a mapping of its own, of which a process may have about 65,000 (neighbours without guard pages share one
+/// until one of them goes); cut it up with a layer above. Give back what was given: a misuse is reported and nothing
+/// is unmapped that was not mapped here.
 ///
 /// Returns   the size rounded up to pages, to 2 MiB with `huge_pages::two_mib`; zeroed by the kernel
 /// Fails     a null allocation, nothing stays mapped, and `last_failure()` names the need, the limit and the fix
