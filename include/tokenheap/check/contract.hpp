@@ -137,6 +137,7 @@ template <source Source>
   }
   // null is null, whatever size somebody kept beside it; a few pieces out make room for it where it does not belong
   for (int k = 0; k != 4; ++k) v.expect(book.take(64, 16), "a source serves 64 bytes at 16 more than once", 64);
+  book.expect_intact("what is written to a piece stays until it is given back");
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{64}, std::size_t{1} << 20, all}) {
     source.deallocate(allocation{nullptr, size});
     if constexpr (self_checking<Source>) v.expect(source.is_valid(), "deallocate of null does nothing", size);
