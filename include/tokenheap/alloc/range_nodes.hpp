@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include <tokenheap/alloc/range.hpp>
-#include <tokenheap/alloc/range_classes.hpp>
 #include <tokenheap/alloc/range_table.hpp>
+#include <tokenheap/alloc/size_lists.hpp>
 #include <tokenheap/concepts/source.hpp>
 #include <tokenheap/core/allocation.hpp>
 
@@ -77,21 +77,12 @@ class range_nodes {
     give_spare(n);
   }
 
-  /// The best fitting free range for a size: exactly the best of the first `scan` in the first class that has one.
-  [[nodiscard]] std::uint32_t find(std::size_t size) const noexcept {
-    const std::size_t c = classes_.from(class_of(size));
-    if (c == classes::none) [[unlikely]] return none;
-    if (const std::uint32_t n = best_of(classes_.head(c), size); n != none) [[likely]] return n;
-    // only the size's own class can hold ranges that are too short
-    const std::size_t next = classes_.above(c);
-    if (next == classes::none) [[unlikely]] return search(size, Shape.granularity, ~std::size_t{0});
-    return best_of(classes_.head(next), size);
-  }
+  /// The best fitting free range for a size, or none.
+  [[nodiscard]] std::uint32_t find(std::size_t size) const noexcept { return lists_.find(nodes_.begin(), size); }
 
   /// The same for any alignment. Cost: O(classes x scan); where nothing is found, O(free ranges)
-  [[nodiscard]] TOKENHEAP_NOINLINE std::uint32_t find(std::size_t size, std::size_t alignment) const noexcept {
-    const std::uint32_t n = search(size, alignment, Shape.scan);
-    return n != none ? n : search(size, alignment, ~std::size_t{0});
+  [[nodiscard]] std::uint32_t find(std::size_t size, std::size_t alignment) const noexcept {
+    return lists_.find(nodes_.begin(), size, alignment);
   }
 
   /// Hands out the left `size` bytes of a free range. Requires spare(1), unless the range is of that size
@@ -173,10 +164,9 @@ class range_nodes {
 
   /// Forgets all ranges; handles of before are stale. Cost: O(ranges + classes)
   void clear() noexcept {
-    classes_.clear();
+    lists_.clear();
     spare_ = none;
-    available_ = ranges_ = largest_ = 0;
-    largest_known_ = true;
+    available_ = ranges_ = 0;
     for (std::uint32_t n = used_; n-- > 1;) {
       nodes_[n].generation += nodes_[n].generation & 1;
       give_spare(n);
@@ -184,66 +174,22 @@ class range_nodes {
   }
 
   /// The size of the largest free range. Cost: O(1); O(its class) the first time after a change
-  [[nodiscard]] std::size_t largest() const noexcept {
-    if (!largest_known_) {
-      largest_ = 0;
-      const std::size_t c = classes_.highest();
-      for (std::uint32_t n = c == classes::none ? none : classes_.head(c); n != none; n = nodes_[n].after)
-        if (nodes_[n].size > largest_) largest_ = nodes_[n].size;
-      largest_known_ = true;
-    }
-    return largest_;
-  }
+  [[nodiscard]] std::size_t largest() const noexcept { return lists_.largest(nodes_.begin()); }
 
   /// Walks the lists: every node in its class, linked both ways, free, and counted. Cost: O(ranges + classes)
   [[nodiscard]] bool is_valid(std::size_t free_ranges) const noexcept {
-    if (!classes_.is_valid() || (used_ > 1 && nodes_[none].generation % 2 == 0)) return false;
-    std::size_t bytes = 0;
+    if (used_ > 1 && nodes_[none].generation % 2 == 0) return false;
     std::size_t found = 0;
-    std::size_t largest_found = 0;
-    for (std::size_t c = 0; c != classes::count; ++c) {
-      std::uint32_t before = none;
-      for (std::uint32_t n = classes_.head(c); n != none; before = n, n = nodes_[n].after) {
-        const range_node& a = nodes_[n];
-        if (is_out(n) || a.size == 0 || class_of(a.size) != c || a.before != before) return false;
-        if (++found > free_ranges) return false;
-        bytes += a.size;
-        if (a.size > largest_found) largest_found = a.size;
-      }
-    }
-    return found == free_ranges && bytes == available_ && (!largest_known_ || largest_ == largest_found);
+    std::size_t bytes = 0;
+    return lists_.is_valid(nodes_.begin(), free_ranges, found, bytes) && found == free_ranges && bytes == available_;
   }
 
  private:
-  using classes = range_classes<Shape.subclasses>;
+  static constexpr size_lists_shape lists_shape{
+      .granularity = Shape.granularity, .subclasses = Shape.subclasses, .scan = Shape.scan};
 
-  [[nodiscard]] static constexpr std::size_t class_of(std::size_t size) noexcept {
-    return classes::of(size / Shape.granularity);
-  }
-
-  void list(std::uint32_t n) noexcept {
-    range_node& a = nodes_[n];
-    const std::size_t c = class_of(a.size);
-    const std::uint32_t head = classes_.head(c);
-    a.before = none;
-    a.after = head;
-    nodes_[head].before = n;
-    classes_.set_head(c, n);
-    largest_known_ = false;
-  }
-
-  void unlist(std::uint32_t n) noexcept {
-    const range_node& a = nodes_[n];
-    nodes_[a.after].before = a.before;
-    if (a.before != none) {
-      nodes_[a.before].after = a.after;
-    } else if (a.after != none) {
-      classes_.set_head(class_of(a.size), a.after);
-    } else {
-      classes_.clear_head(class_of(a.size));
-    }
-    largest_known_ = false;
-  }
+  void list(std::uint32_t n) noexcept { lists_.insert(nodes_.begin(), n); }
+  void unlist(std::uint32_t n) noexcept { lists_.erase(nodes_.begin(), n); }
 
   void absorb(std::uint32_t n, std::uint32_t right) noexcept {
     range_node& a = nodes_[n];
@@ -276,45 +222,12 @@ class range_nodes {
     return true;
   }
 
-  /// The smallest of the first `scan` on a list that is long enough, or none.
-  [[nodiscard]] std::uint32_t best_of(std::uint32_t n, std::size_t size) const noexcept {
-    std::uint32_t best = none;
-    std::size_t best_size = ~std::size_t{0};
-    for (std::size_t left = Shape.scan; n != none && left != 0; n = nodes_[n].after, --left) {
-      const std::size_t s = nodes_[n].size;
-      if (s < size || s >= best_size) continue;
-      best = n;
-      best_size = s;
-      if (s == size) break;
-    }
-    return best;
-  }
-
-  [[nodiscard]] TOKENHEAP_NOINLINE std::uint32_t search(std::size_t size, std::size_t alignment,
-                                                        std::size_t scan) const noexcept {
-    std::uint32_t best = none;
-    for (std::size_t c = class_of(size) - 1; best == none; ) {
-      c = classes_.above(c);
-      if (c == classes::none) break;
-      std::uint32_t n = classes_.head(c);
-      for (std::size_t left = scan; n != none && left != 0; n = nodes_[n].after, --left) {
-        const range_node& a = nodes_[n];
-        const std::size_t skip = align_up(a.offset, alignment) - a.offset;
-        if (a.size < size || a.size - size < skip) continue;
-        if (best == none || a.size < nodes_[best].size) best = n;
-      }
-    }
-    return best;
-  }
-
   grown_array<range_node, Book> nodes_;
   std::uint32_t used_ = 1;
   std::uint32_t spare_ = none;
   std::size_t available_ = 0;
   std::size_t ranges_ = 0;
-  mutable std::size_t largest_ = 0;
-  mutable bool largest_known_ = true;
-  classes classes_;
+  size_lists<lists_shape> lists_;
 };
 
 }  // namespace v0
