@@ -19,7 +19,7 @@ SYSTEM = re.compile(r"^(sys/|linux/|asm/|bits/)|^(unistd|fcntl|errno|sched|dlfcn
                     r"|stddef|stdio|string|limits|immintrin|x86intrin|numaif)\.h$")
 
 # what may be named where: a pattern over code, the headers that may use it, and what to call it
-CUDA_HOMES = re.compile(r"^(source/(cuda[^/]*|pinned|vmm)\.hpp|device/cuda\.hpp|adapt/.*)$")
+CUDA_HOMES = re.compile(r"^((source|device)/cuda[^/]*\.hpp|adapt/.*)$")
 NAMED = [
     ("CUDA", CUDA_HOMES, re.compile(
         r"\bcuda_?[A-Za-z]*_runtime\w*|\bcuda(?:[A-Z]\w*)|\bcu[A-Z]\w*|\bCU(?:device|stream|result|context|mem)\w*"

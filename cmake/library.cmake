@@ -6,7 +6,7 @@ file(GLOB_RECURSE tokenheap_headers CONFIGURE_DEPENDS
 # headers that need a toolkit or a third party; they say so in one #error where it is absent
 set(tokenheap_plain_headers ${tokenheap_headers})
 list(FILTER tokenheap_plain_headers EXCLUDE REGEX
-  "/tokenheap/(source/(cuda[^/]*|pinned|vmm)\\.hpp|device/cuda\\.hpp|adapt/|plan/|observe/report\\.hpp|kv/tier_redis\\.hpp)")
+  "/tokenheap/((source|device)/cuda[^/]*\\.hpp|adapt/|plan/|observe/report\\.hpp|kv/tier_redis\\.hpp)")
 
 add_library(tokenheap INTERFACE)
 add_library(tokenheap::tokenheap ALIAS tokenheap)

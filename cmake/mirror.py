@@ -14,9 +14,11 @@ import tree
 
 
 def test_home(name):
-    """Where the test of a header lives; headers that need CUDA have theirs beside the GPU tests."""
+    """Where the test of a header lives; headers that need CUDA may have theirs on a GPU or over the made-up runtime."""
     stem = name.rsplit(".", 1)[0]
-    return [f"tests/{stem}.cpp", f"tests/gpu/{stem.split('/')[-1]}.cpp"] if tree.NEEDS_MORE.match(name) else [f"tests/{stem}.cpp"]
+    if not tree.NEEDS_MORE.match(name):
+        return [f"tests/{stem}.cpp"]
+    return [f"tests/{stem}.cpp", f"tests/fake_cuda/{stem.replace('/', '_')}.cpp", f"tests/gpu/{stem.split('/')[-1]}.cpp"]
 
 
 def check(root):

@@ -10,7 +10,7 @@ FLOORS = {
 }
 UMBRELLA = "tokenheap.hpp"
 # they need a toolkit or a third party, so neither the umbrella nor a plain compiler takes them
-NEEDS_MORE = re.compile(r"^(source/(cuda[^/]*|pinned|vmm)\.hpp|device/cuda\.hpp|adapt/.*|plan/.*|observe/report\.hpp"
+NEEDS_MORE = re.compile(r"^((source|device)/cuda[^/]*\.hpp|adapt/.*|plan/.*|observe/report\.hpp"
                         r"|kv/tier_redis\.hpp)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
