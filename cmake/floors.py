@@ -31,8 +31,8 @@ NAMED = [
     ("a JSON parser", re.compile(r"^plan/"), re.compile(r"<(?:nlohmann|rapidjson|simdjson)|\bnlohmann::|\bsimdjson::")),
     ("xxHash", re.compile(r"^kv/prefix_index\.hpp$"), re.compile(r"<xxh|\bXXH\w+")),
     ("fmt", re.compile(r"^observe/report\.hpp$"), re.compile(r"<fmt/|\bfmt::")),
-    ("sanitizers or Valgrind", re.compile(r"^(policy/guard|alloc/annotate)\.hpp$"), re.compile(
-        r"<(?:sanitizer|valgrind)/|\b__asan_\w+|\bVALGRIND_\w+")),
+    ("sanitizers or Valgrind", re.compile(r"^(policy/guard|alloc/annotate|check/fiber)\.hpp$"), re.compile(
+        r"<(?:sanitizer|valgrind)/|\b__(?:asan|lsan|tsan|sanitizer)_\w+|\bVALGRIND_\w+")),
 ]
 
 
@@ -123,6 +123,8 @@ PLANTED = [
     ("kv/sequence.hpp", "#include <xxhash.h>\n", "third-party"),
     ("check/fmt.hpp", "#include <fmt/format.h>\n", "may not name fmt"),
     ("alloc/asan.hpp", "inline void f() { __asan_poison_memory_region(nullptr, 0); }\n", "may not name sanitizers"),
+    ("check/fiber.hpp", "inline void f() { __tsan_switch_to_fiber(nullptr, 0); }\n", None),
+    ("check/explorer.hpp", "inline void f() { __tsan_switch_to_fiber(nullptr, 0); }\n", "may not name sanitizers"),
     ("tokenheap.hpp", "#include <vector>\n", "the umbrella includes"),
     ("tokenheap.hpp", "#include <tokenheap/source/cuda.hpp>\n", "needs a toolkit"),
 ]
