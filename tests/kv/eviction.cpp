@@ -77,3 +77,28 @@ TEST_CASE("an order takes a member once and no id that it was not opened for", "
   never.push(0);
   CHECK(never.size() == 0);
 }
+
+TEST_CASE("the queue of an order closes up when gaps fill it, and keeps the order", "[kv][eviction]") {
+  auto order = opened(8);
+  order.push(0);  // stays in front, so that no gap behind it can be skipped
+  for (kv::block_id id = 1; id < 8; ++id) order.push(id);
+  for (int turn = 0; turn < 100; ++turn) {
+    const kv::block_id id = 1 + static_cast<kv::block_id>(turn) % 7;
+    REQUIRE(order.remove(id));
+    REQUIRE_FALSE(order.contains(id));
+    order.push(id);
+    REQUIRE(order.is_valid());
+    REQUIRE(order.victim() == 0);
+    REQUIRE(order.size() == 8);
+  }
+  CHECK(order_of(order) == ids{0, 3, 4, 5, 6, 7, 1, 2});
+  kv::block_id out[3] = {};
+  REQUIRE(order.remove(4));
+  order.pop(out, 3, [](kv::block_id) {});
+  CHECK(ids(out, out + 3) == ids{0, 3, 5});
+  const kv::block_id chain[] = {0, 3, 5};
+  order.push_chain(chain, 3);
+  order.push_front(4);
+  CHECK(order_of(order) == ids{4, 6, 7, 1, 2, 5, 3, 0});
+  CHECK(order.is_valid());
+}

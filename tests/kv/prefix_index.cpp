@@ -69,3 +69,38 @@ TEST_CASE("a run is published at once and its end is taken off step by step", "[
   CHECK(tree.size() == 0);
   tree.let_go_root(root);
 }
+
+TEST_CASE("chains are taken off from their ends, and what is not so simple between them too", "[kv][prefix_index]") {
+  auto made = index_type::open({.blocks = 16, .block_tokens = 1});
+  REQUIRE(made);
+  auto& tree = *made;
+  const auto root = tree.hold_root({});
+  for (kv::token t = 0; t < 12; ++t) {
+    const kv::token kept = t >= 8 ? t - 4 : t;  // 8 to 11 hold what 4 to 7 hold
+    tree.write(t, 0, &kept, 1);
+  }
+  const kv::block_id run[] = {0, 1, 2, 3, 4, 5};
+  tree.publish(root, run, 6);
+  const kv::block_id branch[] = {6, 7};
+  tree.publish(tree.position_of(3), branch, 2);
+  const kv::block_id again[] = {8, 9};
+  tree.publish(tree.position_of(3), again, 2);
+  REQUIRE(tree.size() == 10);
+  REQUIRE(tree.is_valid());
+  // a whole end, a duplicate, a primary that hands over, then a branch
+  const kv::block_id first[] = {5, 9, 4, 7};
+  tree.remove(first, 4);
+  CHECK(tree.is_valid());
+  CHECK(tree.size() == 6);
+  CHECK_FALSE(tree.has_children(6));
+  const kv::block_id rest[] = {6, 8, 3, 2};
+  tree.remove(rest, 4);
+  CHECK(tree.is_valid());
+  CHECK(tree.size() == 2);
+  CHECK_FALSE(tree.has_children(1));
+  const kv::block_id last[] = {1, 0};
+  tree.remove(last, 2);
+  CHECK(tree.is_valid());
+  CHECK(tree.size() == 0);
+  tree.let_go_root(root);
+}

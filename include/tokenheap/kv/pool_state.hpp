@@ -299,10 +299,9 @@ class pool_state {
       index_.prefetch(id);
       __builtin_prefetch(&states_[id], 1);
     });
-    for (std::size_t at = 0; at < n; ++at) {
-      if (!index_.remove_end(out[at])) index_.remove(out[at]);
-      states_[out[at]].references = references;
-    }
+    index_.remove(out, n);
+    state* const states = states_.first();
+    for (std::size_t at = 0; at < n; ++at) states[out[at]].references = references;
     evictions_ += n;
   }
 

@@ -87,15 +87,26 @@ class radix_index {
   void write(block_id id, std::size_t first, const token* tokens, std::size_t n) noexcept {
     copy_tokens(tokens_.first() + std::size_t{id} * block_tokens_ + first, tokens, n);
   }
+  /// Keeps the tokens of `n` whole blocks.
+  void write(const block_id* ids, std::size_t n, const token* tokens) noexcept {
+    constexpr std::size_t usual = 16;
+    constexpr std::size_t ahead = 16 * usual;  // a prompt is read once, from far memory
+    if (block_tokens_ != usual) {
+      for (std::size_t at = 0; at < n; ++at) write(ids[at], 0, tokens + at * block_tokens_, block_tokens_);
+      return;
+    }
+    token* const first = tokens_.first();
+    for (std::size_t at = 0; at < n; ++at, tokens += usual) {
+      __builtin_prefetch(tokens + ahead);
+      std::memcpy(first + ids[at] * usual, tokens, usual * sizeof(token));
+    }
+  }
   [[nodiscard]] const token* tokens_of(block_id id) const noexcept {
     return tokens_.first() + std::size_t{id} * block_tokens_;
   }
 
-  /// Fetches what removing and rewriting a block will touch.
-  void prefetch(block_id id) const noexcept {
-    __builtin_prefetch(rows_.first() + id + 1, 1);
-    __builtin_prefetch(tokens_of(id), 1);
-  }
+  /// Fetches what removing a block will touch; fetching its tokens, too, makes the whole slower.
+  void prefetch(block_id id) const noexcept { __builtin_prefetch(rows_.first() + id + 1, 1); }
 
   /// Makes a full block findable below `parent` and returns its position: its own, or that of an equal block.
   position publish(position parent, block_id id) noexcept {
@@ -152,6 +163,31 @@ class radix_index {
     at.parent = 0;
     --size_;
     return true;
+  }
+
+  /// Forgets blocks in this order; quick where they are chains, each from its end.
+  void remove(const block_id* ids, std::size_t n) noexcept {
+    row* const rows = rows_.first();
+    std::size_t quick = 0;
+    position end = 0;  // has lost its only child, but does not say so yet
+    for (std::size_t at = 0; at < n; ++at) {
+      const position self = ids[at] + 1;
+      const row old = rows[self];
+      const bool follows = self == end;
+      if (end != 0 && !follows) rows[end].child = 0;
+      const std::uint32_t others = (follows ? 0 : old.child) | old.next | old.previous;
+      if (((old.parent & (duplicate_bit | root_bit)) | others) == 0 && rows[old.parent].child == self) {
+        rows[self].parent = 0;
+        end = old.parent;
+        ++quick;
+        continue;
+      }
+      if (follows) rows[self].child = 0;
+      end = 0;
+      remove(ids[at]);
+    }
+    if (end != 0) rows[end].child = 0;
+    size_ -= quick;
   }
 
   /// Forgets a published block. Requires that it has no children, unless an equal block can take them over.
@@ -334,9 +370,9 @@ class radix_index {
     return child(parent, tokens_of(at - 1)) == at;
   }
 
-  column<row> rows_;
+  column<row, 64> rows_;
   column<token, 64> tokens_;  // a block of 16 tokens is one cache line
-  column<position> table_;
+  column<position, 64> table_;
   root_table roots_;
   std::size_t block_tokens_ = 0;
   std::size_t size_ = 0;

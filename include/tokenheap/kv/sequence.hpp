@@ -272,14 +272,18 @@ void sequence<Pool>::keep(const token* tokens, std::size_t n) noexcept {
     return;
   }
   const block_id* id = ids_.first() + length_ / block_tokens_;
-  std::size_t at = length_ % block_tokens_;
+  const std::size_t at = length_ % block_tokens_;
   length_ += n;
-  for (; n != 0; ++id, at = 0) {
+  if (at != 0) {
     const std::size_t part = n < block_tokens_ - at ? n : block_tokens_ - at;
-    books_->index().write(*id, at, tokens, part);
+    books_->index().write(*id++, at, tokens, part);
     tokens += part;
     n -= part;
   }
+  const std::size_t whole = n / block_tokens_;
+  books_->index().write(id, whole, tokens);
+  n -= whole * block_tokens_;
+  if (n != 0) books_->index().write(id[whole], 0, tokens + whole * block_tokens_, n);
 }
 
 template <class Pool>
