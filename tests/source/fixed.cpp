@@ -124,6 +124,58 @@ TEST_CASE("fixed: every misuse has its name and changes nothing", "[fixed]") {
   CHECK(source.available() == 300);
 }
 
+TEST_CASE("fixed: an address that was never given out is a stranger, even inside the buffer", "[fixed]") {
+  const support::recorder seen;
+  fixed_source source({.data = buffer, .size = 1000});
+  const auto misuse = [&](allocation a) {
+    source.deallocate(a);
+    return seen.last().code;
+  };
+  allocation a = source.allocate(100, 1);
+  const allocation b = source.allocate(100, 1);
+  CHECK(misuse({buffer + 500, 10}) == errc::foreign_pointer);
+  CHECK(misuse({buffer + 200, 100}) == errc::foreign_pointer);
+  CHECK(misuse({buffer + 150, 50}) == errc::interior_pointer);
+  source.deallocate(b);
+  CHECK(misuse(b) == errc::double_free);
+  CHECK(misuse({buffer + 150, 50}) == errc::foreign_pointer);
+  // bytes that went out again in a larger piece: the old start lies inside it, and is no start any more when it goes
+  CHECK(source.try_grow(a, 150));
+  CHECK(misuse(b) == errc::interior_pointer);
+  source.deallocate(a);
+  CHECK(misuse(b) == errc::foreign_pointer);
+  CHECK(misuse(a) == errc::double_free);
+  const allocation c = source.allocate(60, 1);
+  CHECK(c.data == a.data);
+  CHECK(misuse({a.data, 150}) == errc::wrong_size);
+  source.reset();
+  CHECK(misuse(c) == errc::double_free);
+  CHECK(seen.count() == 10);
+  CHECK(source.is_valid());
+  CHECK(source.available() == 1000);
+}
+
+TEST_CASE("fixed: many pieces gone are forgotten when one covers them", "[fixed]") {
+  const support::recorder seen;
+  fixed_source source({.data = buffer, .size = 4096});
+  allocation all[64];
+  for (allocation& a : all) a = source.allocate(64, 1);
+  for (int k = 63; k >= 0; k -= 2) source.deallocate(all[k]);
+  for (int k = 0; k < 64; k += 2) source.deallocate(all[k]);
+  for (const allocation& a : all) {
+    source.deallocate(a);
+    REQUIRE(seen.last().code == errc::double_free);
+  }
+  const allocation half = source.allocate(2048 + 32, 1);
+  source.deallocate(half);
+  for (int k = 0; k < 64; ++k) {
+    source.deallocate(all[k]);
+    const errc expected = k == 0 || k > 32 ? errc::double_free : errc::foreign_pointer;
+    REQUIRE(seen.last().code == expected);
+  }
+  CHECK(source.is_valid());
+}
+
 TEST_CASE("fixed: device memory is never touched", "[fixed]") {
   // an address that faults when it is read or written
   basic_fixed_source<device_space> source({.data = reinterpret_cast<void*>(0x7000'0000'0000), .size = 8 * GiB});

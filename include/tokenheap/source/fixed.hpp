@@ -29,7 +29,8 @@ struct fixed_options {
 /// Returns   exactly the bytes asked for
 /// Fails     a null allocation, with the reason in `last_failure()`; a null or wrapping buffer is a buffer of 0 bytes
 /// Threads   not safe; put `with<spin_lock>` above it
-/// Cost      O(1) at the end of the buffer, else O(pieces); 16 bytes on the heap for each piece
+/// Cost      O(1) at the end of the buffer, else O(pieces); 16 bytes on the heap for each piece, out or gone, whose
+///           bytes have not been given out again
 template <space Space>
 class basic_fixed_source {
  public:
@@ -59,6 +60,7 @@ class basic_fixed_source {
       fits = fit(from, book_[k].address, bytes, alignment, at);
     if (!fits) return refuse(bytes > size_ ? errc::too_large : errc::out_of_memory, bytes, alignment);
     book_.insert({at, bytes});
+    cover(at, bytes);
     return {offset(first_, at - address_of(first_)), bytes};
   }
 
@@ -68,6 +70,7 @@ class basic_fixed_source {
     const errc wrong = check(a);
     if (wrong != errc::ok) return complain(wrong, a);
     book_.erase(book_.find(address_of(a.data)));
+    remember({address_of(a.data), a.size});
   }
 
   /// Lets a piece grow into the free bytes behind it; false, and nothing has changed, if they are too few.
@@ -78,10 +81,14 @@ class basic_fixed_source {
     const std::uintptr_t end = k + 1 == book_.size() ? buffer_end() : book_[k + 1].address;
     if (bytes > end - address_of(a.data)) return false;
     book_[k].size = a.size = bytes;
+    cover(address_of(a.data), bytes);
     return true;
   }
 
-  void reset() noexcept { book_.clear(); }
+  void reset() noexcept {
+    for (std::size_t k = 0; k != book_.size(); ++k) remember(book_[k]);
+    book_.clear();
+  }
 
   [[nodiscard]] bool owns(const void* p) const noexcept { return address_of(p) - address_of(first_) < size_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return size_; }
@@ -94,7 +101,7 @@ class basic_fixed_source {
   }
 
   [[nodiscard]] bool is_valid() const noexcept {
-    return book_.is_valid() && (book_.size() == 0 || (owns(first_) && book_[0].address >= address_of(first_) &&
+    return book_.is_valid() && gone_.is_valid() && (book_.size() == 0 || (owns(first_) && book_[0].address >= address_of(first_) &&
                                                       used_end() <= buffer_end()));
   }
   [[nodiscard]] const char* name() const noexcept { return name_; }
@@ -121,10 +128,25 @@ class basic_fixed_source {
     return checked_align_up(from, alignment, at) && at <= end && bytes <= end - at;
   }
 
+  // what was given back stays known until its bytes go out again; where the heap has no room for it, it is a stranger
+  void remember(const piece& p) noexcept {
+    if (gone_.reserve_one()) gone_.insert(p);
+  }
+
+  void cover(std::uintptr_t at, std::size_t bytes) noexcept {
+    const std::size_t inside = gone_.find(at);
+    const std::size_t from = inside != gone_.size() ? inside : gone_.behind(at);
+    gone_.erase(from, gone_.behind(at + bytes - 1) - from);
+  }
+
   [[nodiscard]] errc check(allocation a) const noexcept {
     if (!owns(a.data)) return errc::foreign_pointer;
     const std::size_t k = book_.find(address_of(a.data));
-    if (k == book_.size()) return errc::double_free;
+    if (k == book_.size()) {
+      const std::size_t before = gone_.find(address_of(a.data));
+      const bool was_out = before != gone_.size() && gone_[before].address == address_of(a.data);
+      return was_out ? errc::double_free : errc::foreign_pointer;
+    }
     if (book_[k].address != address_of(a.data)) return errc::interior_pointer;
     return book_[k].size == a.size ? errc::ok : errc::wrong_size;
   }
@@ -151,6 +173,7 @@ class basic_fixed_source {
   std::size_t size_ = 0;
   const char* name_ = "fixed";
   region_book<piece> book_;
+  region_book<piece> gone_;
   failure last_failure_{};
 };
 

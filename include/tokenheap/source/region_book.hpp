@@ -47,15 +47,29 @@ class region_book {
     ++size_;
   }
 
-  void erase(std::size_t at) noexcept {
-    --size_;
-    if (at != size_) std::memmove(regions_ + at, regions_ + at + 1, (size_ - at) * sizeof(Region));
+  void erase(std::size_t at, std::size_t n = 1) noexcept {
+    size_ -= n;
+    if (at != size_) std::memmove(regions_ + at, regions_ + at + n, (size_ - at) * sizeof(Region));
   }
 
   /// The place of the region that an address lies in, or size(). An address one past the end lies in none.
   [[nodiscard]] std::size_t find(std::uintptr_t address) const noexcept {
     const std::size_t next = behind(address);
     return next != 0 && address - regions_[next - 1].address < regions_[next - 1].size ? next - 1 : size_;
+  }
+
+  /// The place of the first region that starts behind an address, or size().
+  [[nodiscard]] std::size_t behind(std::uintptr_t address) const noexcept {
+    std::size_t low = 0;
+    for (std::size_t high = size_; low != high;) {
+      const std::size_t middle = low + (high - low) / 2;
+      if (regions_[middle].address <= address) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
   }
 
   void clear() noexcept { size_ = 0; }
@@ -75,19 +89,6 @@ class region_book {
   }
 
  private:
-  [[nodiscard]] std::size_t behind(std::uintptr_t address) const noexcept {
-    std::size_t low = 0;
-    for (std::size_t high = size_; low != high;) {
-      const std::size_t middle = low + (high - low) / 2;
-      if (regions_[middle].address <= address) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
-  }
-
   Region* regions_ = nullptr;
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
