@@ -1,10 +1,8 @@
 // Which ranges of an address space are free and which are out, written down far away from the bytes themselves.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <type_traits>
 
 #include <tokenheap/alloc/range.hpp>
@@ -13,6 +11,7 @@
 #include <tokenheap/concepts/source.hpp>
 #include <tokenheap/core/allocation.hpp>
 #include <tokenheap/core/result.hpp>
+#include <tokenheap/core/text.hpp>
 #include <tokenheap/source/host.hpp>
 
 namespace tokenheap {
@@ -167,10 +166,11 @@ class range_map {
   /// Describes the map in one line; returns its length without the terminator.
   std::size_t dump(char* out, std::size_t capacity) const noexcept {
     const range_stats now = stats();
-    const int length = std::snprintf(
-        out, capacity, "ranges '%s': %zu of %zu bytes out in %zu ranges, %zu free in %zu, largest %zu, spans %zu", name_,
-        now.out, now.capacity, now.live_ranges, now.available, now.free_ranges, now.largest_free, now.spans);
-    return length < 0 || capacity == 0 ? 0 : std::min(static_cast<std::size_t>(length), capacity - 1);
+    text_buffer line(out, capacity);
+    line << "ranges '" << name_ << "': " << now.out << " of " << now.capacity << " bytes out in " << now.live_ranges
+         << " ranges, " << now.available << " free in " << now.free_ranges << ", largest " << now.largest_free
+         << ", spans " << now.spans;
+    return line.length();
   }
 
   /// What stands in the way of a request at this moment; its code is `errc::ok` if nothing does.
