@@ -3,6 +3,7 @@
 #include <support/catch.hpp>
 
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include <tokenheap/kv/page_table.hpp>
@@ -108,6 +109,29 @@ TEST_CASE("a sequence refuses what makes no sense and stays as it was", "[kv][se
   CHECK(empty->blocks().empty());
   CHECK(empty->append(tokens(1)) == errc::ok);
   CHECK(empty->blocks().size() == 1);
+}
+
+TEST_CASE("a look-ahead past all numbers is refused in blocks", "[kv][sequence]") {
+  for (const std::size_t block_tokens : {4U, 1U}) {
+    auto made = pool_type::open({.blocks = 6, .block_tokens = block_tokens, .name = "small"});
+    REQUIRE(made);
+    auto held = sequence::open(*made, tokens(2 * block_tokens));
+    REQUIRE(held);
+    const tokenheap::failure why = sequence::open(*made, tokens(9), {.lookahead = ~std::size_t{0}}).why();
+    CHECK(why.code == errc::size_overflow);
+    CHECK(std::string(why.pool) == "small");
+    // 9 tokens and 2^64 - 1 are 2^62 + 2 blocks of 4; of 1 token they are more than a number holds
+    CHECK(why.need == (block_tokens == 4 ? (std::size_t{1} << 62) + 2 : ~std::size_t{0}));
+    CHECK(why.available == 4);
+    CHECK(why.limit == 6);
+    CHECK(std::string(why.fix) == "ask for less look-ahead");
+    const tokenheap::failure large = sequence::open(*made, tokens(9), {.lookahead = 60}).why();
+    CHECK(large.code == errc::too_large);
+    CHECK(large.need == (block_tokens == 4 ? 18 : 69));
+    CHECK(large.available == 4);
+    CHECK(large.limit == 6);
+    CHECK(made->is_valid());
+  }
 }
 
 TEST_CASE("growth is all or nothing, and evicts nothing when it fails", "[kv][sequence]") {

@@ -107,6 +107,10 @@ class sequence {
 
   void take_over(sequence& other) noexcept;
   [[nodiscard]] failure make_list(std::size_t prompt_tokens, const options& with) noexcept;
+  [[nodiscard]] std::size_t available_now() const noexcept {
+    const locked hold(books_->lock());
+    return books_->available();
+  }
   [[nodiscard]] failure start(std::span<const token> prompt, const options& with) noexcept;
   [[nodiscard]] errc take_chain(const token* prompt, std::size_t matchable, failure& why) noexcept;
   TOKENHEAP_NOINLINE errc grow_to(std::size_t slots) noexcept;
@@ -146,13 +150,19 @@ failure sequence<Pool>::make_list(std::size_t prompt_tokens, const options& with
   failure why{.code = errc::size_overflow, .pool = books_->options().name, .what = "slots of a prompt, in blocks",
               .limit = books_->total(), .fix = "ask for less look-ahead"};
   std::size_t slots = 0;
-  if (!checked_add(prompt_tokens, with.lookahead, slots)) return why;
+  if (!checked_add(prompt_tokens, with.lookahead, slots)) {
+    // counted in blocks the sum fits, unless a block is one token
+    const std::size_t whole = prompt_tokens / block_tokens_ + with.lookahead / block_tokens_;
+    const std::size_t rest = prompt_tokens % block_tokens_ + with.lookahead % block_tokens_;
+    why.need = block_tokens_ == 1 ? ~std::size_t{0} : whole + divide_up(rest, block_tokens_);
+    return why.available = available_now(), why;
+  }
   count_ = divide_up(slots, block_tokens_);
   why.need = count_;
   why.code = errc::too_large;
   why.fix = "shorten the prompt to limit x block_tokens tokens, or open a larger pool";
   // what can never fit is refused before the block list asks for memory
-  if (count_ > books_->total()) return why.available = books_->total(), why;
+  if (count_ > books_->total()) return why.available = available_now(), why;
   const std::size_t expected = divide_up(with.expected_tokens, block_tokens_);
   const std::size_t room = expected < books_->total() ? expected : books_->total();
   why.code = errc::out_of_memory;
