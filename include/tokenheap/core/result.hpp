@@ -31,6 +31,9 @@ enum class errc : std::uint8_t {
   leaked,            ///< still out when its allocator ended
   system_refused,    ///< the operating system said no
   unsupported,       ///< this machine cannot do it
+  no_device,         ///< no driver, no device, or a driver that has shut down
+  device_failed,     ///< the device refused a call for another reason than memory
+  forked,            ///< a child process has no device of its parent's
 };
 
 [[nodiscard]] constexpr const char* to_text(errc code) noexcept {
@@ -52,6 +55,9 @@ enum class errc : std::uint8_t {
     case errc::leaked: return "leaked";
     case errc::system_refused: return "refused by the system";
     case errc::unsupported: return "unsupported";
+    case errc::no_device: return "no device";
+    case errc::device_failed: return "refused by the device";
+    case errc::forked: return "in a forked child";
   }
   return "unknown";
 }

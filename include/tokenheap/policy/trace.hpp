@@ -19,15 +19,15 @@ struct trace_shape {
 /// events carry an order, no time.
 ///
 /// Threads   not safe; put it below a lock
-/// Cost      one store of 32 bytes per call
-template <trace_shape Shape = trace_shape{}>
-class ring_trace {
+/// Cost      one store of an event per call
+template <class Event, trace_shape Shape = trace_shape{}>
+class event_ring {
   static_assert(Shape.events != 0 && (Shape.events & (Shape.events - 1)) == 0, "trace_shape::events: a power of two");
 
  public:
   static constexpr std::size_t capacity = Shape.events;
 
-  constexpr void record(const trace_event& event) noexcept { ring_[recorded_++ & (capacity - 1)] = event; }
+  constexpr void record(const Event& event) noexcept { ring_[recorded_++ & (capacity - 1)] = event; }
 
   /// Returns   how many events are still there
   [[nodiscard]] constexpr std::size_t size() const noexcept {
@@ -40,16 +40,20 @@ class ring_trace {
   [[nodiscard]] constexpr bool overflowed() const noexcept { return recorded_ > capacity; }
 
   /// Returns   the k-th oldest event that is still there; Requires k < size()
-  [[nodiscard]] constexpr const trace_event& operator[](std::size_t k) const noexcept {
+  [[nodiscard]] constexpr const Event& operator[](std::size_t k) const noexcept {
     TOKENHEAP_ASSERT(k < size());
     return ring_[(first() + k) & (capacity - 1)];
   }
   constexpr void clear() noexcept { recorded_ = 0; }
 
  private:
-  trace_event ring_[capacity] = {};
+  Event ring_[capacity] = {};
   std::uint64_t recorded_ = 0;
 };
+
+/// The ring of a column of layers.
+template <trace_shape Shape = trace_shape{}>
+using ring_trace = event_ring<trace_event, Shape>;
 
 static_assert(trace_policy<ring_trace<>>);
 

@@ -1,0 +1,143 @@
+#include <tokenheap/alloc/caching.hpp>
+
+#include "caching_kit.hpp"
+
+using namespace caching_kit;
+
+TEMPLATE_TEST_CASE("caching: a pair on one stream calls the device once", "[caching]", fixed_policy, growable_policy) {
+  rig<TestType> r;
+  const allocation first = r.take(1 * MiB);
+  REQUIRE(first);
+  r.give(first);
+  const std::size_t calls = r.machine.device_calls();
+  for (int k = 0; k != 10; ++k) {
+    const allocation again = r.gpu().allocate(r.streams[0], 1 * MiB);
+    CHECK(again.data == first.data);
+    r.gpu().deallocate(r.streams[0], again);
+  }
+  CHECK(r.machine.device_calls() == calls);
+  CHECK(r.reserved() == 2 * MiB);
+  CHECK(r.gpu().stats().num_device_alloc == 1);
+}
+
+TEMPLATE_TEST_CASE("caching: bad requests and bad returns change nothing", "[caching]", fixed_policy, growable_policy) {
+  rig<TestType> r;
+  failure_counter failures;
+  shortage why{};
+  CHECK_FALSE(r.gpu().allocate(r.streams[0], device_request{.bytes = 0}, &why));
+  CHECK(why.code == errc::invalid_argument);
+  CHECK_FALSE(r.gpu().allocate(r.streams[0], 100, 0));
+  CHECK_FALSE(r.gpu().allocate(r.streams[0], 100, 3));
+  for (std::size_t below = 0; below != 600; ++below) CHECK_FALSE(r.gpu().allocate(r.streams[0], ~std::size_t{0} - below));
+  CHECK_FALSE(r.gpu().allocate(r.streams[0], device_request{.bytes = max_allocation}, &why));
+  CHECK(why.code == errc::too_large);
+  CHECK_FALSE(r.gpu().allocate(r.streams[0], device_request{.bytes = 1, .owner = 77}, &why));
+  CHECK(why.code == errc::invalid_argument);
+  CHECK(r.machine.calls(sim_call::allocate) == 0);
+  const allocation a = r.take(4096);
+  const allocation other = r.take(4096);
+  r.gpu().deallocate(r.streams[0], {});
+  r.gpu().deallocate(r.streams[0], {offset(a.data, 512), 512});
+  CHECK(failures[errc::interior_pointer] == 1);
+  r.gpu().deallocate(r.streams[0], {a.data, 8192});
+  CHECK(failures[errc::wrong_size] == 1);
+  r.gpu().deallocate(r.streams[0], {reinterpret_cast<void*>(0x1000), 512});
+  CHECK(failures[errc::foreign_pointer] == 1);
+  CHECK(r.out() == 8192);
+  r.give(a);
+  r.gpu().deallocate(r.streams[0], a);
+  CHECK(failures[errc::double_free] == 1);
+  r.give(other);
+  // merged with its neighbour by now
+  static_cast<void>(r.gpu().stats());
+  const allocation both = r.take(1 * MiB);
+  r.gpu().deallocate(r.streams[0], other);
+  CHECK(failures[errc::double_free] + failures[errc::interior_pointer] == 2 + 1);
+  r.give(both);
+  CHECK(r.out() == 0);
+}
+
+TEMPLATE_TEST_CASE("caching: alignment is honoured", "[caching]", fixed_policy, growable_policy) {
+  rig<TestType> r;
+  std::vector<allocation> all;
+  for (std::size_t alignment = 1; alignment <= 64 * MiB; alignment *= 2) {
+    const allocation a = r.gpu().allocate(r.streams[0], 1000, alignment);
+    REQUIRE(a);
+    CHECK(address_of(a.data) % alignment == 0);
+    CHECK(address_of(a.data) % 512 == 0);
+    CHECK(r.gpu().is_valid());
+    all.push_back(a);
+  }
+  for (const allocation& a : all) r.give(a);
+  CHECK(r.out() == 0);
+}
+
+TEST_CASE("caching: two streams share only behind a wait", "[caching]") {
+  rig<borrowing_policy<fixed_policy, borrowing::always>> r;
+  const allocation a = r.take(1 * MiB, 0);
+  const allocation b = r.take(1 * MiB, 0);
+  r.give(a, 0);
+  r.give(b, 0);
+  CHECK(r.gpu().stats().num_events == 0);
+  const allocation c = r.take(2 * MiB - 512, 1);
+  CHECK(r.gpu().stats().num_borrows == 0);  // large requests have segments of their own
+  const allocation d = r.take(1 * MiB, 1);
+  CHECK(r.gpu().stats().num_borrows == 1);
+  CHECK(r.gpu().stats().num_events == 1);
+  CHECK(r.machine.calls(sim_call::wait) == 1);
+  CHECK((d.data == a.data || d.data == b.data));
+  r.give(c, 1);
+  r.give(d, 1);
+}
+
+TEST_CASE("caching: a piece that another stream uses waits for it", "[caching]") {
+  rig<fixed_policy> r(64 * MiB, {.limit = 20 * MiB});
+  const allocation a = r.take(10 * MiB, 0);
+  const allocation b = r.take(10 * MiB, 0);
+  CHECK(r.gpu().record_stream(a, r.streams[1]) == errc::ok);
+  CHECK(r.gpu().record_stream(a, r.streams[1]) == errc::ok);
+  CHECK(r.gpu().record_stream(a, r.streams[0]) == errc::ok);
+  r.follow(1, 0);
+  CHECK(r.device.launch_read(r.streams[1], a.data, a.size));
+  r.give(a, 0);
+  CHECK(r.gpu().stats().pending_bytes == 10 * MiB);
+  CHECK(r.gpu().stats().num_events == 1);
+  // the limit is reached: the piece is taken behind a wait on the device
+  const allocation c = r.take(10 * MiB, 0);
+  CHECK(c.data == a.data);
+  CHECK(r.gpu().stats().num_sync_all_streams == 0);
+  r.give(b);
+  r.give(c);
+}
+
+TEMPLATE_TEST_CASE("caching: an aligned request out of a long segment", "[caching]", fixed_policy, growable_policy) {
+  rig<TestType> r;
+  const allocation small = r.take(512);
+  const allocation a = r.gpu().allocate(r.streams[0], 3 * MiB, 2 * MiB);
+  REQUIRE(a);
+  CHECK(address_of(a.data) % (2 * MiB) == 0);
+  r.give(small);
+  r.give(a);
+}
+
+TEMPLATE_TEST_CASE("caching: owners have limits of their own", "[caching]", fixed_policy, growable_policy) {
+  rig<TestType> r;
+  static int told;
+  told = 0;
+  const auto owner = r.gpu().add_owner(
+      {.name = "tenant", .hard = 4 * MiB, .soft = 1 * MiB, .on_soft = {[](void*, std::size_t) noexcept { return ++told, false; }}});
+  REQUIRE(owner);
+  shortage why{};
+  const device_request mine{.bytes = 1 * MiB, .owner = *owner};
+  allocation all[5];
+  for (int k = 0; k != 4; ++k) all[k] = r.gpu().allocate(r.streams[0], mine);
+  CHECK(told == 1);
+  all[4] = r.gpu().allocate(r.streams[0], mine, &why);
+  CHECK_FALSE(all[4]);
+  CHECK(why.code == errc::limit_reached);
+  CHECK(r.gpu().owner(*owner).current == 4 * MiB);
+  CHECK(std::string(why.top[0].name) == "tenant");
+  for (int k = 0; k != 4; ++k) r.give(all[k]);
+  CHECK(r.gpu().owner(*owner).current == 0);
+  CHECK(r.gpu().owner(*owner).peak == 4 * MiB);
+}
