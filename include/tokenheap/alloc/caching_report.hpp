@@ -154,13 +154,17 @@ class caching_report : public caching_reclaim<Device, Policy> {
                                (a.state == piece_state::cached && shelves_[a.shelf].warm == n);
       if (a.known != should_know || (a.known && pieces_.find(a.offset) != n)) return false;
     }
-    if (expected != g.address + g.size || live != g.live || mapped != g.mapped) return false;
     if (!g.asleep) found.mapped += mapped;
-    for (std::uint32_t gap = g.first_unmapped; gap != none; gap = pieces_[gap].after) {
-      if (pieces_[gap].state != piece_state::unmapped || pieces_[gap].segment != number || pieces_[gap].size > gaps) return false;
-      gaps -= pieces_[gap].size;
+    return expected == g.address + g.size && live == g.live && mapped == g.mapped && check_gaps(number, gaps);
+  }
+
+  [[nodiscard]] bool check_gaps(std::uint32_t number, std::size_t bytes) const noexcept {
+    for (std::uint32_t gap = segments_[number].first_unmapped; gap != none; gap = pieces_[gap].after) {
+      const device_piece& a = pieces_[gap];
+      if (a.state != piece_state::unmapped || a.segment != number || a.size > bytes) return false;
+      bytes -= a.size;
     }
-    return gaps == 0;
+    return bytes == 0;
   }
 
   [[nodiscard]] std::size_t count_waiting() const noexcept {

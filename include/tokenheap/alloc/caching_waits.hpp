@@ -284,29 +284,17 @@ class caching_waits : public caching_core<Device, Policy> {
     return s.pool == r.pool && s.of == r.of && s.large == r.large;
   }
 
-  /// Takes a whole piece that other streams still use, and waits for them on the device. Holds the growth lock only.
+  /// Takes a piece that other streams still use, and waits for them on the device. Holds the growth lock only.
   [[nodiscard]] std::uint32_t borrow_waiting(const request& r) noexcept {
     lock_.lock();
-    std::uint32_t best = 0;
-    std::uint32_t before_best = 0;
-    std::uint32_t before = 0;
-    for (std::uint32_t u = first_waiting_; u != 0; before = u, u = uses_[u].next_piece) {
-      const device_piece& a = pieces_[uses_[u].piece];
-      if (a.size < r.size || a.offset % r.alignment != 0 || !is_akin(shelves_[a.shelf], r)) continue;
-      bool sure = true;
-      for (std::uint32_t k = u; k != 0; k = uses_[k].next) sure = sure && uses_[k].recorded;
-      if (!sure || (best != 0 && a.size >= pieces_[uses_[best].piece].size)) continue;
-      best = u;
-      before_best = before;
-    }
-    if (best == 0) return lock_.unlock(), none;
-    unqueue(before_best, best);
-    const std::uint32_t n = uses_[best].piece;
-    const std::uint32_t giver = shelves_[pieces_[n].shelf].stream;
-    const bool same = shelves_.of(giver).stream == r.stream;
+    const std::uint32_t first = take_waiting(r);
+    const std::uint32_t n = first == 0 ? none : uses_[first].piece;
+    const std::uint32_t giver = first == 0 ? 0 : shelves_[pieces_[n].shelf].stream;
+    const bool same = first != 0 && shelves_.of(giver).stream == r.stream;
     lock_.unlock();
+    if (first == 0) return none;
     device_status status = same ? device_status{} : order_behind(r.stream, giver);
-    for (std::uint32_t u = best; u != 0 && status;) {
+    for (std::uint32_t u = first; u != 0 && status;) {
       lock_.lock();
       const event e = uses_[u].done;
       u = uses_[u].next;
@@ -331,6 +319,24 @@ class caching_waits : public caching_core<Device, Policy> {
     pieces_.forget(n);
     ++num_borrows_;
     return this->carve(n, r.size, r.alignment);
+  }
+
+  /// Takes the best fitting piece that waits out of the queue and returns its first use, or 0. Under the lock.
+  [[nodiscard]] std::uint32_t take_waiting(const request& r) noexcept {
+    std::uint32_t best = 0;
+    std::uint32_t before_best = 0;
+    std::uint32_t before = 0;
+    for (std::uint32_t u = first_waiting_; u != 0; before = u, u = uses_[u].next_piece) {
+      const device_piece& a = pieces_[uses_[u].piece];
+      if (a.size < r.size || a.offset % r.alignment != 0 || !is_akin(shelves_[a.shelf], r)) continue;
+      bool sure = !segments_[a.segment].asleep;
+      for (std::uint32_t k = u; k != 0; k = uses_[k].next) sure = sure && uses_[k].recorded;
+      if (!sure || (best != 0 && a.size >= pieces_[uses_[best].piece].size)) continue;
+      best = u;
+      before_best = before;
+    }
+    if (best != 0) unqueue(before_best, best);
+    return best;
   }
 
   Device device_;

@@ -1,0 +1,210 @@
+// The part of the caching allocator that takes pieces back, and knows what becomes of streams and pools.
+#pragma once
+
+#include <atomic>
+
+#include <tokenheap/alloc/caching_report.hpp>
+
+namespace tokenheap {
+inline namespace v0 {
+
+/// Takes pieces back, ends streams, gives idle memory back, and opens pools.
+template <device Device, class Policy>
+class caching_returns : public caching_report<Device, Policy> {
+ protected:
+  using report_part = caching_report<Device, Policy>;
+  using typename report_part::event;
+  using typename report_part::stream;
+  using report_part::clock_, report_part::counters_, report_part::device_, report_part::first_deferred_,
+      report_part::growth_, report_part::last_error_, report_part::lock_, report_part::none, report_part::options_,
+      report_part::out_, report_part::owners_, report_part::pending_, report_part::pieces_, report_part::pools_,
+      report_part::segments_, report_part::shelves_, report_part::trace_, report_part::uses_;
+
+  using report_part::report_part;
+
+  // ---- what comes back -------------------------------------------------------------------------------------------------
+
+  void give_back(allocation a, const stream* on) noexcept {
+    lock_.lock();
+    const std::uint32_t n = pieces_.find(address_of(a.data));
+    const errc wrong = check(n, a);
+    if (wrong != errc::ok) [[unlikely]] return lock_.unlock(), complain(wrong, a);
+    device_piece& p = pieces_[n];
+    const device_segment& g = segments_[p.segment];
+    if (on != nullptr && !(shelves_.of(shelves_[p.shelf].stream).stream == *on)) {
+      const std::uint32_t met = shelves_.meet(*on);
+      const std::uint32_t shelf = met == 0 ? 0 : shelves_.open(met, g.pool, g.of, g.large);
+      if (shelf == 0) [[unlikely]] return lock_.unlock(), complain(errc::out_of_memory, a);
+      if (shelves_.of(met).retired) [[unlikely]] revive(met);
+      p.shelf = shelf;
+    }
+    const bool is_used = p.uses != 0;
+    out_ -= p.size;
+    owners_.give(p.owner, p.size);
+    counters_.on_give(g.large, p.size, p.size - p.slack, is_used);
+    trace_.record({device_action::free_requested, p.offset, p.size - p.slack, this->id_of(p.shelf)});
+    if (!is_used) [[likely]] {
+      trace_.record({device_action::free_completed, p.offset, p.size - p.slack, this->id_of(p.shelf)});
+      this->give(n, p.shelf);
+      return lock_.unlock();
+    }
+    p.state = piece_state::pending;
+    pending_ += p.size;
+    const std::uint32_t first = p.uses;
+    if (pools_.open_count() != 0) {
+      // recording an event now would make it part of the capture
+      uses_[first].piece = n;
+      uses_[first].next_piece = first_deferred_;
+      first_deferred_ = first;
+      return lock_.unlock();
+    }
+    lock_.unlock();
+    // nobody else can reach the piece before it is in the queue
+    static_cast<void>(this->record_uses(first));
+    const locked hold(lock_);
+    this->enqueue(n);
+  }
+
+  [[nodiscard]] errc check(std::uint32_t n, allocation a) const noexcept {
+    if (n == none) [[unlikely]] return errc::foreign_pointer;
+    const device_piece& p = pieces_[n];
+    if (p.state != piece_state::out) [[unlikely]] return errc::double_free;
+    if (a.size != p.size && a.size != p.size - p.slack) [[unlikely]] return errc::wrong_size;
+    return errc::ok;
+  }
+
+  TOKENHEAP_COLD void complain(errc code, allocation a) noexcept {
+    if (code == errc::foreign_pointer) code = blame(address_of(a.data));
+    lock_.lock();
+    const failure f{.code = code, .pool = options_.name, .what = "bytes given back to device memory", .need = a.size,
+                    .available = 0, .limit = this->reserved_, .address = a.data,
+                    .fix = code == errc::out_of_memory ? "free host memory and give the piece back again: it is still out"
+                                                       : "give each piece back once, as it was handed out"};
+    lock_.unlock();
+    guard_.on_misuse(f);
+  }
+
+  /// What a pointer is that is not the start of a piece that is out. Cost: O(pieces)
+  [[nodiscard]] errc blame(std::size_t address) const noexcept {
+    const locked hold(lock_);
+    for (std::uint32_t n = 1; n < pieces_.used(); ++n) {
+      const device_piece& p = pieces_[n];
+      if (p.state == piece_state::spare || p.state == piece_state::unmapped || address - p.offset >= p.size) continue;
+      return p.state == piece_state::out && address != p.offset ? errc::interior_pointer : errc::double_free;
+    }
+    return errc::foreign_pointer;
+  }
+
+  [[nodiscard]] errc note_use(allocation a, stream by) noexcept {
+    lock_.lock();
+    const std::uint32_t n = pieces_.find(address_of(a.data));
+    errc wrong = n == none ? errc::foreign_pointer : pieces_[n].state != piece_state::out ? errc::double_free : errc::ok;
+    if (wrong == errc::ok && !(shelves_.of(shelves_[pieces_[n].shelf].stream).stream == by) && !this->add_use(n, by))
+      wrong = errc::out_of_memory;
+    lock_.unlock();
+    return wrong == errc::foreign_pointer ? blame(address_of(a.data)) : wrong;
+  }
+
+  // ---- streams that end, idle memory, pools ---------------------------------------------------------------------------
+
+  [[nodiscard]] errc retire_stream(stream s) noexcept {
+    const locked alone(growth_);
+    lock_.lock();
+    const std::uint32_t met = shelves_.find(s);
+    const bool done = met == 0 || shelves_.of(met).retired;
+    lock_.unlock();
+    if (done) return errc::ok;
+    event last{};
+    device_status status = this->get_event(last);
+    if (status) {
+      status = device_.record(last, s);
+      if (!status) this->put_event_unlocked(last);
+    }
+    const locked hold(lock_);
+    if (!status) return last_error_ = status, errc::device_failed;
+    ++this->num_events_;
+    shelves_.of(met).last = last;
+    shelves_.of(met).retired = true;
+    return errc::ok;
+  }
+  /// A stream that was said to end is used again. Under the lock.
+  void revive(std::uint32_t met) noexcept {
+    shelves_.of(met).retired = false;
+    this->put_event(shelves_.of(met).last);
+  }
+
+  std::size_t trim_to(std::size_t keep) noexcept {
+    const locked alone(growth_);
+    if (open_pools_.load(std::memory_order_relaxed) != 0) return 0;
+    this->poll();
+    lock_.lock();
+    const std::size_t over = this->cached_ > keep ? this->cached_ - keep : 0;
+    lock_.unlock();
+    return over == 0 ? 0 : this->release({.at_most = over});
+  }
+  std::size_t trim_older(std::uint64_t requests) noexcept {
+    const locked alone(growth_);
+    if (open_pools_.load(std::memory_order_relaxed) != 0) return 0;
+    this->poll();
+    lock_.lock();
+    const std::uint64_t now = clock_;
+    lock_.unlock();
+    return now < requests ? 0 : this->release({.idle_before = now - requests});
+  }
+
+  [[nodiscard]] result<std::uint32_t> make_pool() noexcept {
+    const locked hold(lock_);
+    const std::uint32_t pool = pools_.create([this](std::uint32_t p) noexcept {
+      for (std::uint32_t s = 1; s != this->segment_count_; ++s)
+        if (segments_[s].size != 0 && segments_[s].pool == p) return false;
+      return true;
+    });
+    if (pool != 0) return std::uint32_t{pool};
+    return failure{.code = errc::out_of_memory, .pool = options_.name, .what = "pools", .need = 1, .available = 0,
+                   .limit = 0, .fix = "free host memory"};
+  }
+
+  [[nodiscard]] errc open_pool(std::uint32_t pool, stream_filter filter) noexcept {
+    const locked hold(lock_);
+    const errc answer = pools_.begin(pool, filter);
+    open_pools_.store(pools_.open_count(), std::memory_order_relaxed);
+    return answer;
+  }
+  [[nodiscard]] errc close_pool(std::uint32_t pool) noexcept {
+    lock_.lock();
+    const errc answer = pools_.end(pool);
+    open_pools_.store(pools_.open_count(), std::memory_order_relaxed);
+    std::uint32_t first = 0;
+    if (pools_.open_count() == 0) std::swap(first, first_deferred_);
+    lock_.unlock();
+    while (first != 0) {
+      lock_.lock();
+      const std::uint32_t next = uses_[first].next_piece;
+      const std::uint32_t n = uses_[first].piece;
+      lock_.unlock();
+      static_cast<void>(this->record_uses(first));
+      const locked hold(lock_);
+      this->enqueue(n);
+      first = next;
+    }
+    return answer;
+  }
+
+  /// The pool of a request: that of the first open one whose filter takes the stream. Holds no lock.
+  [[nodiscard]] TOKENHEAP_COLD std::uint32_t pool_of(stream s) const noexcept {
+    typename decltype(pools_)::opened open[device_pools<typename Policy::book>::most_open];
+    lock_.lock();
+    const std::size_t count = pools_.open_count();
+    for (std::size_t k = 0; k != count; ++k) open[k] = pools_.open(k);
+    lock_.unlock();
+    for (std::size_t k = 0; k != count; ++k)
+      if (open[k].filter(s.id)) return open[k].pool;
+    return 0;
+  }
+
+  std::atomic<std::size_t> open_pools_{0};
+  [[no_unique_address]] typename Policy::guard guard_;
+};
+
+}  // namespace v0
+}  // namespace tokenheap
