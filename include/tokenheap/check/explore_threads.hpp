@@ -6,6 +6,8 @@
 #include <tokenheap/check/explore_choices.hpp>
 #include <tokenheap/check/fiber.hpp>
 #include <tokenheap/core/text.hpp>
+#include <tokenheap/device/sim_order.hpp>
+#include <tokenheap/policy/lock.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -61,10 +63,11 @@ class explored_threads {
     preemptions_ = busy_ = faults_ = progress_ = 0;
     end_ = run_end::finished;
     for (unsigned k = 0; k != count_; ++k) lanes_[k].now = state::fresh;
+    begin_threads();
     running_ = true;
     hand_over(home_);
     running_ = false;
-    current_ = outside;
+    join_threads();
     // some are still in the middle of their lives: they get empty stacks
     if (end_ != run_end::finished)
       for (unsigned k = 0; k != count_; ++k) lanes_[k].stack.start(&live, &lanes_[k]);
@@ -110,6 +113,24 @@ class explored_threads {
     ++progress_;
     show("ends");
     hand_over(l.stack);
+  }
+
+  // a simulated device takes the threads for made where the scenario was made: all know its work, none another's
+  void begin_threads() noexcept {
+    sim_order* const order = sim_order::newest();
+    if (order == nullptr) return;
+    const locked guard(order->lock());
+    static_cast<void>(order->self());
+    for (current_ = 0; current_ != count_; ++current_) static_cast<void>(order->self());
+    current_ = outside;
+  }
+  // and for joined before they are judged
+  void join_threads() noexcept {
+    current_ = outside;
+    sim_order* const order = sim_order::newest();
+    if (order == nullptr) return;
+    const locked guard(order->lock());
+    order->host_barrier();
   }
 
   // ---- the hooks

@@ -160,6 +160,7 @@ class exploration {
 /// Fails     by a report: a deadlock, a run without end and a scenario that is not deterministic count as broken
 /// Threads   not safe; one exploration at a time in a process
 /// Cost      a schedule is the scenario and about 20 ns a point; their number grows with points to the power of preemptions
+/// Example   examples/find_race.cpp
 template <makes_scenarios Make>
 [[nodiscard]] explore_report explore(Make make, const explore_options& with = {}) {
   return exploration<Make>(make, with).search();
