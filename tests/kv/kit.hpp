@@ -7,11 +7,15 @@
 #include <string>
 #include <vector>
 
+#include <support/catch.hpp>
 #include <tokenheap/kv/sequence.hpp>
 
 namespace kit {
 
 namespace kv = tokenheap::kv;
+using tokenheap::errc;
+using pool_type = kv::block_pool<>;
+using sequence = kv::sequence<pool_type>;
 
 /// n tokens counting up from `first`.
 inline std::vector<kv::token> count_up(std::size_t n, kv::token first = 0) {
@@ -42,6 +46,13 @@ template <class Pool = kv::block_pool<>>
 Pool pool_of(std::size_t blocks, std::size_t block_tokens, bool cache = true, bool null_block = false) {
   auto made = Pool::open({.blocks = blocks, .block_tokens = block_tokens, .null_block = null_block, .cache = cache});
   return static_cast<Pool&&>(*made);
+}
+
+template <class Pool>
+kv::sequence<Pool> opened(Pool& pool, const std::vector<kv::token>& prompt, const kv::sequence_options& with = {}) {
+  auto made = kv::sequence<Pool>::open(pool, prompt, with);
+  REQUIRE(made);
+  return static_cast<kv::sequence<Pool>&&>(*made);
 }
 
 /// Writes down the last misuse instead of printing it, as long as it lives.

@@ -16,15 +16,7 @@
 
 // scenarios of growth, order of reuse, decoding, rewinding and sharing, each with its exact numbers
 
-namespace kv = tokenheap::kv;
-using kit::count_up;
-using kit::ids;
-using kit::ids_of;
-using kit::joined;
-using kit::pool_of;
-using tokenheap::errc;
-using pool_type = kv::block_pool<>;
-using sequence = kv::sequence<pool_type>;
+using namespace kit;
 
 namespace {
 
@@ -34,12 +26,6 @@ std::size_t available(const pool_type& pool) {
   REQUIRE(now.free + now.cached + now.live == now.total);
   REQUIRE(pool.is_valid());
   return now.available();
-}
-
-sequence opened(pool_type& pool, const std::vector<kv::token>& prompt, const kv::sequence_options& with = {}) {
-  auto made = sequence::open(pool, prompt, with);
-  REQUIRE(made);
-  return static_cast<sequence&&>(*made);
 }
 
 std::size_t distinct(const std::vector<sequence>& all) {

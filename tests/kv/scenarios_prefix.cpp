@@ -9,25 +9,9 @@
 
 // scenarios of identity: who may share what, and what is found, each with its exact numbers
 
-namespace kv = tokenheap::kv;
-using kit::count_up;
-using kit::ids;
-using kit::ids_of;
-using kit::joined;
-using kit::pool_of;
-using kit::salted;
-using tokenheap::errc;
-using pool_type = kv::block_pool<>;
-using sequence = kv::sequence<pool_type>;
+using namespace kit;
 
 namespace {
-
-template <class Pool>
-kv::sequence<Pool> opened(Pool& pool, const std::vector<kv::token>& prompt, const kv::sequence_options& with = {}) {
-  auto made = kv::sequence<Pool>::open(pool, prompt, with);
-  REQUIRE(made);
-  return static_cast<kv::sequence<Pool>&&>(*made);
-}
 
 // publishes a prompt and lets it go
 template <class Pool>

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <tokenheap/concepts/policy.hpp>
+#include <tokenheap/concepts/source.hpp>
 #include <tokenheap/core/result.hpp>
 
 namespace tokenheap {
@@ -57,13 +58,30 @@ concept knows_members = requires(const E& e, block_id id) {
   { e.contains(id) } noexcept -> std::same_as<bool>;
 };
 
+/// Stands for what an order calls with each block that it gives up, and an index with each one that it names.
+struct block_visitor {
+  void operator()(block_id) const noexcept {}
+};
+
+template <class E>
+concept can_pop = requires(E& e, block_id* out, std::size_t n, const block_visitor& seen) {
+  { e.pop(out, n, seen) } noexcept -> std::same_as<void>;
+};
+
+template <class T>
+concept counts_its_bytes = requires(const T& t) {
+  { t.bytes() } noexcept -> std::same_as<std::size_t>;
+};
+
 /// Says who leaves first: `push(id)` when a cached block is let go, `remove(id)` when it is wanted again, `victim()`.
 ///
-/// A block that was pushed later never leaves before one that was pushed earlier with the same worth: the pool pushes
-/// the tail of a chain first and relies on it.
+/// `pop` takes out the next n, in their order. A block that was pushed later never leaves before one that was pushed
+/// earlier with the same worth: the pool pushes the tail of a chain first and relies on it. `push_chain` is called in
+/// place of a push per block where it is there; `after(id)` lets `is_valid` of the pool check the order as well.
 template <class E>
-concept eviction_order = can_size_an_order<E> && can_push<E> && can_remove<E> && names_a_victim<E> && counts_itself<E> &&
-                         knows_members<E>;
+concept eviction_order = std::default_initializable<E> && can_size_an_order<E> && can_push<E> && can_remove<E> &&
+                         can_pop<E> && names_a_victim<E> && counts_itself<E> && knows_members<E> &&
+                         counts_its_bytes<E> && self_checking<E>;
 
 /// Mixes the tokens of one block into 64 bits, of which the upper half counts; equal tokens give equal bits.
 template <class H>
@@ -71,8 +89,16 @@ concept token_hash = requires(const H& h, const token* tokens, std::size_t n, st
   { h(tokens, n, seed) } noexcept -> std::same_as<std::uint64_t>;
 };
 
+/// Salt and adapter of a request; `kv/root_table.hpp` has it.
+struct prefix_key;
+
 template <class Index>
 concept names_positions = requires { typename Index::position; };
+
+template <class Index>
+concept can_open_an_index = requires(std::size_t n, std::uint64_t seed, const char* name) {
+  { Index::open({.blocks = n, .block_tokens = n, .seed = seed, .name = name}) } noexcept -> std::same_as<result<Index>>;
+};
 
 template <class Index>
 concept can_match = requires(const Index& i, typename Index::position at, const token* tokens, std::size_t n,
@@ -81,13 +107,18 @@ concept can_match = requires(const Index& i, typename Index::position at, const 
 };
 
 template <class Index>
-concept can_publish = requires(Index& i, typename Index::position at, block_id id) {
-  { i.publish(at, id) } noexcept -> std::same_as<typename Index::position>;
+concept can_publish = requires(Index& i, typename Index::position at, const block_id* run, std::size_t n) {
+  { i.publish(at, run, n) } noexcept -> std::same_as<void>;
 };
 
 template <class Index>
-concept can_forget = requires(Index& i, block_id id) {
-  { i.remove(id) } noexcept -> std::same_as<void>;
+concept can_forget = requires(Index& i, const block_id* ids, std::size_t n) {
+  { i.remove(ids, n) } noexcept -> std::same_as<void>;
+};
+
+template <class Index>
+concept can_expect_removal = requires(const Index& i, block_id id) {
+  { i.prefetch(id) } noexcept -> std::same_as<void>;
 };
 
 template <class Index>
@@ -95,13 +126,77 @@ concept can_keep_tokens = requires(Index& i, block_id id, std::size_t at, const 
   { i.write(id, at, tokens, n) } noexcept -> std::same_as<void>;
 };
 
-/// Knows which block holds which prefix: `match` walks, `publish` adds below a position, `remove` forgets one block.
-///
-/// Positions stand for prefixes. match and publish compare tokens, so that a wrong hit is impossible, and none of the
-/// three allocates.
 template <class Index>
-concept prefix_index = names_positions<Index> && can_match<Index> && can_publish<Index> && can_forget<Index> &&
-                       can_keep_tokens<Index>;
+concept can_keep_blocks = requires(Index& i, const block_id* ids, std::size_t n, const token* tokens) {
+  { i.write(ids, n, tokens) } noexcept -> std::same_as<void>;
+};
+
+template <class Index>
+concept shows_tokens = requires(const Index& i, block_id id) {
+  { i.tokens_of(id) } noexcept -> std::same_as<const token*>;
+};
+
+template <class Index>
+concept can_hold_roots = requires(Index& i, const prefix_key& key) {
+  { i.hold_root(key) } noexcept -> std::same_as<typename Index::position>;
+};
+
+template <class Index>
+concept can_share_roots = requires(Index& i, typename Index::position root) {
+  { i.share_root(root) } noexcept -> std::same_as<void>;
+};
+
+template <class Index>
+concept can_let_roots_go = requires(Index& i, typename Index::position root) {
+  { i.let_go_root(root) } noexcept -> std::same_as<void>;
+};
+
+template <class Index>
+concept can_find_roots = requires(const Index& i, const prefix_key& key) {
+  { i.find_root(key) } noexcept -> std::same_as<typename Index::position>;
+};
+
+template <class Index>
+concept knows_roots = requires(typename Index::position at) {
+  { Index::is_root(at) } noexcept -> std::same_as<bool>;
+};
+
+template <class Index>
+concept knows_positions = requires(const Index& i, block_id id) {
+  { i.position_of(id) } noexcept -> std::same_as<typename Index::position>;
+};
+
+template <class Index>
+concept knows_parents = requires(const Index& i, block_id id) {
+  { i.parent_of(id) } noexcept -> std::same_as<typename Index::position>;
+};
+
+template <class Index>
+concept names_holders = requires(const Index& i, typename Index::position at, const block_visitor& see) {
+  { i.each_holder(at, see) } noexcept -> std::same_as<void>;
+};
+
+template <class Index>
+concept knows_published = requires(const Index& i, block_id id) {
+  { i.is_published(id) } noexcept -> std::same_as<bool>;
+};
+
+/// Keeps what requests under one key may share apart from all others: a position for each key in use.
+template <class Index>
+concept has_roots = can_hold_roots<Index> && can_share_roots<Index> && can_let_roots_go<Index> &&
+                    can_find_roots<Index> && knows_roots<Index>;
+
+/// Knows which block holds which prefix: `match` walks, `publish` adds a run below a position, `remove` forgets blocks.
+///
+/// Positions stand for prefixes, and 0 for nowhere. match and publish compare tokens, so that a wrong hit is
+/// impossible, and none of the three allocates. `open` takes an aggregate with blocks, block_tokens, seed and name.
+template <class Index>
+concept prefix_index = std::default_initializable<Index> && std::movable<Index> && names_positions<Index> &&
+                       can_open_an_index<Index> && can_match<Index> && can_publish<Index> && can_forget<Index> &&
+                       can_expect_removal<Index> && can_keep_tokens<Index> && can_keep_blocks<Index> &&
+                       shows_tokens<Index> && has_roots<Index> && knows_positions<Index> && knows_parents<Index> &&
+                       names_holders<Index> && knows_published<Index> && counts_itself<Index> &&
+                       counts_its_bytes<Index> && self_checking<Index>;
 
 template <class E>
 concept hears_of_clearing = requires(E& e) {
