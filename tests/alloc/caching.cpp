@@ -141,3 +141,46 @@ TEMPLATE_TEST_CASE("caching: owners have limits of their own", "[caching]", fixe
   CHECK(r.gpu().owner(*owner).current == 0);
   CHECK(r.gpu().owner(*owner).peak == 4 * MiB);
 }
+
+TEMPLATE_TEST_CASE("caching: what was idle for long goes, what was used lately stays", "[caching]", fixed_policy,
+                   growable_policy) {
+  rig<TestType> r;
+  const allocation old = r.take(40 * MiB, 0);
+  const allocation young = r.take(40 * MiB, 1);
+  r.give(old, 0);
+  const std::size_t both = r.reserved();
+  for (int k = 0; k != 100; ++k) r.give(r.take(4096, 2), 2);
+  r.give(young, 1);
+  CHECK(r.gpu().trim_idle(50) == 40 * MiB);
+  CHECK(r.reserved() + 40 * MiB == both + 2 * MiB);
+  CHECK(r.gpu().is_valid());
+  CHECK(r.gpu().trim() >= 40 * MiB);
+  CHECK(r.reserved() == 0);
+}
+
+TEMPLATE_TEST_CASE("caching: a pool serves a capture without a forbidden call", "[caching]", fixed_policy, growable_policy) {
+  rig<TestType> r;
+  const auto pool = r.gpu().create_pool();
+  REQUIRE(pool);
+  const allocation before = r.take(1 * MiB, 0);
+  CHECK(r.gpu().record_stream(before, r.streams[1]) == errc::ok);
+  REQUIRE(r.device.begin_capture(r.streams[0]));
+  CHECK(r.gpu().begin_pool(*pool) == errc::ok);
+  CHECK(r.gpu().begin_pool(*pool) == errc::in_use);
+  const allocation a = r.gpu().allocate(r.streams[0], 3 * MiB);
+  CHECK(a);
+  r.gpu().deallocate(r.streams[0], before);
+  CHECK(r.gpu().trim() == 0);
+  CHECK(r.gpu().end_pool(*pool) == errc::ok);
+  CHECK(r.gpu().end_pool(*pool) == errc::not_open);
+  REQUIRE(r.device.end_capture(r.streams[0]));
+  r.gpu().deallocate(r.streams[0], a);
+  const std::size_t held = r.reserved();
+  static_cast<void>(r.gpu().trim());
+  CHECK(r.reserved() < held);
+  CHECK(r.reserved() != 0);
+  CHECK(r.gpu().release_pool(*pool) == errc::ok);
+  CHECK(r.gpu().release_pool(*pool) == errc::not_open);
+  static_cast<void>(r.gpu().trim());
+  CHECK(r.reserved() == 0);
+}

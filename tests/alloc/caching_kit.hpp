@@ -34,7 +34,7 @@ struct rig {
   using stream = sim_device::stream;
 
   explicit rig(std::size_t capacity = 8 * GiB, const caching_options& with = {})
-      : machine(sim_options{.capacity = capacity}), device(machine.device()) {
+      : machine(sim_options{.capacity = capacity, .allocates_in_capture = true}), device(machine.device()) {
     for (stream& s : streams) REQUIRE(device.create_stream(s));
     made = new caching_allocator<sim_device, Policy>(device, with);
   }

@@ -119,6 +119,7 @@ class caching_core {
     }
     device_shelf<lists_shape>& s = shelves_[shelf_number];
     a.state = piece_state::cached;
+    a.slack = static_cast<std::uint32_t>(clock_);
     s.warm = n;
     s.cached += a.size;
     cached_ += a.size;
@@ -141,12 +142,12 @@ class caching_core {
     const std::uint32_t shelf_number = pieces_[n].shelf;
     if (const std::uint32_t l = pieces_[n].left; is_cached(l, shelf_number)) {
       retract(l);
-      pieces_.absorb_right(l);
+      join(l);
       n = l;
     }
     if (const std::uint32_t r = pieces_[n].right; is_cached(r, shelf_number)) {
       retract(r);
-      pieces_.absorb_right(n);
+      join(n);
     }
     device_piece& a = pieces_[n];
     a.state = piece_state::cached;
@@ -156,6 +157,18 @@ class caching_core {
     cached_ += a.size;
     count_split(a, true);
     return n;
+  }
+
+  /// Joins two free pieces; the whole came back when its younger part did.
+  void join(std::uint32_t n) noexcept {
+    device_piece& a = pieces_[n];
+    const std::uint32_t later = pieces_[a.right].slack;
+    if (static_cast<std::int32_t>(later - a.slack) > 0) a.slack = later;
+    pieces_.absorb_right(n);
+  }
+  /// How many requests ago a cached piece came back.
+  [[nodiscard]] std::uint32_t age_of(const device_piece& a) const noexcept {
+    return static_cast<std::uint32_t>(clock_) - a.slack;
   }
 
   /// Takes a cached piece off its shelf, warm or listed; it is held.

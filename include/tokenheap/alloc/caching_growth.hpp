@@ -83,6 +83,7 @@ class caching_growth : public caching_waits<Device, Policy> {
          .large = r.large, .asleep = false};
     g.first = pieces_.make(g.address, bytes, number, piece_state::held);
     pieces_[g.first].shelf = r.shelf;
+    pieces_[g.first].slack = static_cast<std::uint32_t>(clock_);
     note_reserved(g, true, 1, bytes, device_action::segment_alloc, g.address, r.stream.id);
     return this->carve(g.first, r.size, r.alignment);
   }
@@ -230,6 +231,7 @@ class caching_growth : public caching_waits<Device, Policy> {
     unlink_gap(gap);
     if (bytes != pieces_[gap].size) link_gap(pieces_.split(gap, bytes));
     pieces_[gap].state = piece_state::held;
+    pieces_[gap].slack = static_cast<std::uint32_t>(clock_);
     device_segment& g = segments_[pieces_[gap].segment];
     g.mapped += bytes;
     note_reserved(g, true, g.mapped == bytes, bytes, device_action::segment_map, address, s.id);

@@ -236,7 +236,7 @@ class caching_ladder : public caching_returns<Device, Policy> {
                         .available = 0, .limit = this->reserved_, .fix = "give every piece back before the allocator ends"});
     }
     // pages may go only when no work uses them; a device that is gone has taken everything with it
-    if (!device_.synchronize() && is_beyond_use(device_.synchronize())) return;
+    if (is_beyond_use(device_.synchronize())) return;
     for (std::uint32_t s = 1; s != this->segment_count_; ++s) {
       const device_segment& g = segments_[s];
       if (g.size == 0) continue;

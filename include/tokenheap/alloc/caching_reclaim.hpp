@@ -18,9 +18,9 @@ class caching_reclaim : public caching_growth<Device, Policy> {
 
   using growth::growth;
 
-  /// Which idle memory may go: that of one pool or of all, idle since a moment on the clock at the latest.
+  /// Which idle memory may go.
   struct which {
-    std::uint64_t idle_before = ~std::uint64_t{0};
+    std::uint64_t least_age = 0;            ///< requests since it was last used
     std::size_t at_most = ~std::size_t{0};  ///< stop when this many bytes went
     bool fixed_only = false;
   };
@@ -48,7 +48,7 @@ class caching_reclaim : public caching_growth<Device, Policy> {
     std::uint32_t best = 0;
     for (std::uint32_t s = 1; s != segment_count_; ++s) {
       const device_segment& g = segments_[s];
-      if (g.size == 0 || g.kind != segment_kind::fixed || g.live != 0 || g.idle_since > w.idle_before) continue;
+      if (g.size == 0 || g.kind != segment_kind::fixed || g.live != 0 || clock_ - g.idle_since < w.least_age) continue;
       if (pool_is_used(g.pool) || pieces_[g.first].state != piece_state::cached) continue;
       if (best == 0 || g.idle_since < segments_[best].idle_since) best = s;
     }
@@ -106,7 +106,7 @@ class caching_reclaim : public caching_growth<Device, Policy> {
       const device_piece& a = pieces_[n];
       const device_segment& g = segments_[a.segment];
       if (g.kind != segment_kind::growable || g.asleep || planned >= at_most) return;
-      if (g.idle_since > w.idle_before && w.idle_before != ~std::uint64_t{0}) return;
+      if (this->age_of(a) < w.least_age) return;
       std::size_t from = 0;
       const std::size_t bytes = whole_extents(a.offset, a.size, from);
       if (bytes == 0) return;

@@ -146,10 +146,7 @@ class caching_returns : public caching_report<Device, Policy> {
     const locked alone(growth_);
     if (open_pools_.load(std::memory_order_relaxed) != 0) return 0;
     this->poll();
-    lock_.lock();
-    const std::uint64_t now = clock_;
-    lock_.unlock();
-    return now < requests ? 0 : this->release({.idle_before = now - requests});
+    return this->release({.least_age = requests});
   }
 
   [[nodiscard]] result<std::uint32_t> make_pool() noexcept {

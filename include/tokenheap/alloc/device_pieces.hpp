@@ -29,7 +29,7 @@ struct device_piece {
   std::uint32_t after;   ///< also: the next spare node
   std::uint32_t segment;
   std::uint32_t shelf;  ///< where it is cached, or was handed out from
-  std::uint32_t slack;  ///< bytes granted above those requested
+  std::uint32_t slack;  ///< bytes granted above those requested; while it is cached, when it came back (modulo 2^32)
   std::uint32_t uses;   ///< the first record of another stream that uses it, or 0
   std::uint16_t owner;
   piece_state state;
@@ -73,7 +73,7 @@ class device_pieces {
     const std::uint32_t r = take_spare();
     device_piece& a = nodes_[n];
     nodes_[r] = {.offset = a.offset + size, .size = a.size - size, .left = n, .right = a.right, .before = none,
-                 .after = none, .segment = a.segment, .shelf = a.shelf, .slack = 0, .uses = 0, .owner = 0,
+                 .after = none, .segment = a.segment, .shelf = a.shelf, .slack = a.slack, .uses = 0, .owner = 0,
                  .state = a.state, .known = false};
     nodes_[a.right].left = r;
     a.right = r;
