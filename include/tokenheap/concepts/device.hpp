@@ -122,7 +122,8 @@ concept names_itself = requires(D& d, device_status status, int& out) {
 /// Every call names its device by the handle and leaves the current device of the calling thread as it was. A call that
 /// fails leaves its output arguments as they were. `record` takes all work that the stream has at that moment; an event
 /// that was never recorded is complete. `wait` and `record` return at once. `copy` and `fill` run in the order of their
-/// stream. `deallocate` waits for the device, and null is fine. `current` is the ordinal of the thread's current device;
+/// stream. `deallocate` waits for the device, and null is fine. `allocate` leaves a capture that runs on another stream or
+/// thread as it is, where the driver can do that. `current` is the ordinal of the thread's current device;
 /// `alignment` is what every address of `allocate` is a multiple of.
 ///
 /// Requires  a text from `to_text` that lives as long as the program
