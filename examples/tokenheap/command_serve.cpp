@@ -14,6 +14,7 @@ namespace program {
 namespace {
 
 constexpr std::uint32_t default_blocks = 384;
+constexpr std::size_t default_device_mib = 8192;
 constexpr std::uint32_t everyone = ~std::uint32_t{0};
 
 struct serve_options {
@@ -21,6 +22,8 @@ struct serve_options {
   engine_options engine;
   std::uint32_t verify = everyone;
   std::int64_t corrupt_block = -1;
+  std::string device = "host";
+  std::size_t device_mib = 0;
   bool json = false;
 };
 
@@ -38,6 +41,14 @@ int fail(const complaint& why) {
   return went_wrong;
 }
 
+// an exit code: what was found on the device is told in full
+int judge(const device_outcome& d) {
+  for (const std::string& finding : d.findings) static_cast<void>(fail("device sim: " + finding));
+  if (!d.books_hold) static_cast<void>(fail("device sim: the books of the allocator do not add up"));
+  if (!d.is_clean) static_cast<void>(fail("device sim: something was left on the device"));
+  return d.is_well() ? all_well : went_wrong;
+}
+
 int run_serve(const serve_options& options) {
   workload work;
   workload_options wanted = options.work;
@@ -46,6 +57,9 @@ int run_serve(const serve_options& options) {
   if (const complaint bad = work.open(wanted); !bad.empty()) return refuse(bad);
   engine_options amounts = options.engine;
   amounts.seed = options.work.seed;
+  const bool on_device = options.device == "sim";
+  if (!on_device && options.device_mib != 0) return refuse("--device-memory: there is no device; add --device sim");
+  if (on_device) amounts.device_bytes = (options.device_mib != 0 ? options.device_mib : default_device_mib) * tokenheap::MiB;
   if (amounts.blocks == 0)
     amounts.blocks = std::max<std::uint32_t>(default_blocks, work.longest() / amounts.block_tokens + 1);
   if (options.corrupt_block >= 0) {
@@ -69,10 +83,11 @@ int run_serve(const serve_options& options) {
   const serve_report report{work, *server, amounts, check, serve_seconds, seconds_since(verifying)};
   const int printed = print(options.json ? to_json(report) : to_table(report));
   for (const complaint& difference : check.differences) static_cast<void>(fail(difference));
+  const int found = server->device() != nullptr ? judge(*server->device()) : all_well;
   if (check.out_of_memory) return fail("no memory to decode every request again");
   if (amounts.corrupt && !server->outcome().corrupted)
     return fail("--corrupt-block: nobody ever read that block again");
-  return check.mismatches == 0 ? printed : went_wrong;
+  return check.mismatches == 0 && found == all_well ? printed : went_wrong;
 }
 
 }  // namespace
@@ -103,6 +118,10 @@ command declare_serve(CLI::App& app) {
   checked(app.add_option("--corrupt-block", chosen->corrupt_block,
                          "self-test: flip one byte of this block while it is in use, so that the check must fail"),
           whole(0, most_blocks));
+  word_option(app, "--device", chosen->device, {"host", "sim"},
+              "where weights, keys and values and scratch live: host (default), or sim, a simulated device "
+              "whose race check is on");
+  count_option(app, "--device-memory", chosen->device_mib, 1, 1 << 20, "MiB of the simulated device (default 8192)");
   app.add_flag("--json", chosen->json, "print one JSON object instead of the table");
   return [chosen] { return run_serve(*chosen); };
 }

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "device_step.hpp"
+
 namespace program {
 namespace {
 
@@ -20,8 +22,12 @@ bool earlier(const request_ptr& a, const request_ptr& b) { return a->job < b->jo
 
 complaint engine::open() {
   if (!model_.open(weight_memory_, options_.seed)) return "no memory for the weights";
-  auto made = block_pool::open({.blocks = options_.blocks, .block_tokens = options_.block_tokens, .name = "kv"},
-                               layout_of_model(options_.block_tokens), kv_memory_);
+  if (complaint bad = open_device(); !bad.empty()) return bad;
+  const kv::pool_options amounts{.blocks = options_.blocks, .block_tokens = options_.block_tokens, .name = "kv"};
+  const kv::layout shape = layout_of_model(options_.block_tokens);
+  auto made = device_ ? block_pool::open(amounts, shape, device_->keys_and_values())
+                      : block_pool::open(amounts, shape, kv_memory_);
+  if (device_ && !device_->problem().empty()) return device_->problem();
   if (!made) return described(made.why());
   pool_.emplace(std::move(*made));
   watermark_blocks_ = static_cast<std::size_t>(options_.watermark * options_.blocks);
@@ -31,6 +37,13 @@ complaint engine::open() {
   ms_per_token_ = span * options_.load / tokens;
   clock_ms_ = work_.jobs().front().arrival_ms;
   return {};
+}
+
+complaint engine::open_device() {
+  if (options_.device_bytes == 0) return {};
+  device_.emplace(options_.device_bytes);
+  if (complaint bad = device_->open(options_.max_batch); !bad.empty()) return bad;
+  return device_->upload(model_, device_model_);
 }
 
 complaint engine::run(const std::function<bool(std::size_t)>& wants_logits,
@@ -49,7 +62,10 @@ complaint engine::run(const std::function<bool(std::size_t)>& wants_logits,
     finish_done();
     progress(out_.requests + out_.rejected);
   }
-  return check_end();
+  if (complaint bad = check_end(); !bad.empty()) return bad;
+  books_ = pool_->stats();
+  if (device_) end_device();
+  return {};
 }
 
 complaint engine::arrive() {
@@ -132,6 +148,7 @@ std::span<row> engine::plan_rows() {
   if (!room) return {};
   row* const rows = static_cast<row*>(room.data);
   std::size_t planned = 0;
+  std::size_t wanted = 0;
   std::size_t others = running_.size();
   for (const request_ptr& r : running_) {
     // everybody gets one token at least; who came first may take what is left of the step
@@ -140,7 +157,7 @@ std::span<row> engine::plan_rows() {
     const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(limit, r->known - r->computed));
     float* logits = nullptr;
     if (r->computed + count == r->known) {
-      logits = static_cast<float*>(scratch_memory_.allocate(model_shape::vocabulary * sizeof(float)).data);
+      logits = place_for_logits(wanted++);
       if (logits == nullptr) return {};
     }
     for (std::uint32_t k = 0; k < count; ++k) {
@@ -151,10 +168,24 @@ std::span<row> engine::plan_rows() {
   return {rows, planned};
 }
 
+float* engine::place_for_logits(std::size_t n) {
+  if (device_) return device_->results() + n * model_shape::vocabulary;
+  return static_cast<float*>(scratch_memory_.allocate(model_shape::vocabulary * sizeof(float)).data);
+}
+
+complaint engine::forward(std::span<const row> rows) {
+  if (device_ && !rows.empty()) {
+    device_step step(*device_);
+    if (device_model_.forward(rows, step)) return {};
+    return device_->problem();
+  }
+  return !rows.empty() && model_.forward(rows, scratch_memory_) ? complaint() : "no memory for the scratch of a step";
+}
+
 complaint engine::compute() {
   if (running_.empty()) return {};
   const std::span<const row> rows = plan_rows();
-  if (rows.empty() || !model_.forward(rows, scratch_memory_)) return "no memory for the scratch of a step";
+  if (complaint bad = forward(rows); !bad.empty()) return bad;
   std::size_t at = 0;
   for (const request_ptr& r : running_) {
     const row* last = nullptr;
@@ -209,7 +240,9 @@ void engine::corrupt() {
     const kv::layout shape = layout_of_model(options_.block_tokens);
     auto* const bytes = static_cast<std::byte*>(pool_->data(*options_.corrupt));
     // the sign of one number of the first layer's values
-    bytes[shape.offset_of({.layer = 0, .plane = 1, .head = 0, .token = 0}) + 3] ^= std::byte{0x80};
+    std::byte& flipped = bytes[shape.offset_of({.layer = 0, .plane = 1, .head = 0, .token = 0}) + 3];
+    if (device_) device_->launch(std::initializer_list<touch>{writes(&flipped, 1)});
+    flipped ^= std::byte{0x80};
     out_.corrupted = true;
     return;
   }
@@ -223,6 +256,12 @@ complaint engine::check_end() const {
                        books.total);
   if (request_memory_.policy<counters>().values().calls.current != 0) return "request objects are lost";
   return {};
+}
+
+void engine::end_device() {
+  device_->read_books();
+  pool_->close();
+  device_->close();
 }
 
 }  // namespace program

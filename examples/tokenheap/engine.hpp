@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "device_side.hpp"
 #include "latency.hpp"
 #include "request.hpp"
 #include "verify.hpp"
@@ -23,6 +24,7 @@ struct engine_options {
   double watermark = 0.005;
   double load = 2;
   std::uint64_t seed = 1;
+  std::size_t device_bytes = 0;         ///< memory of the simulated device; 0: weights, KV and scratch are the host's
   std::optional<kv::block_id> corrupt;  ///< flip one byte of this block while somebody still reads it
 };
 
@@ -50,13 +52,14 @@ struct served {
 /// Serves a workload: admission by watermark, prefix reuse, growth per token, preemption and recomputation.
 ///
 /// Keys and values live in the pool's blocks, scratch in an arena that each step resets, requests in a slab, weights in
-/// an arena of their own. Time is the workload's: a computed token takes as long as makes the offered load what the
-/// options say, so that a run is the same on every machine.
+/// an arena of their own; on a simulated device all but the requests come from the caching allocator over it. Time is
+/// the workload's: a computed token takes as long as makes the offered load what the options say, so that a run is the
+/// same on every machine.
 class engine {
  public:
   engine(const workload& work, const engine_options& options) : work_(work), options_(options) {}
 
-  /// Makes weights and pool.
+  /// Makes weights and pool, and the device if there is one.
   complaint open();
 
   /// Serves all jobs. `wants_logits` says of which jobs the logits are kept; `progress` is told how many are done.
@@ -65,25 +68,31 @@ class engine {
   [[nodiscard]] const decoder& model() const { return model_; }
   [[nodiscard]] const served& outcome() const { return out_; }
   [[nodiscard]] const std::vector<recorded_logits>& recorded() const { return recorded_; }
-  [[nodiscard]] kv::pool_stats pool_stats() const { return pool_->stats(); }
-  [[nodiscard]] owned_bytes weights() const { return owned_by(weight_memory_); }
-  [[nodiscard]] owned_bytes keys_and_values() const { return owned_by(kv_memory_); }
-  [[nodiscard]] owned_bytes scratch() const { return owned_by(scratch_memory_); }
+  [[nodiscard]] const kv::pool_stats& pool_stats() const { return books_; }
+  /// What was found on the device; null without one.
+  [[nodiscard]] const device_outcome* device() const { return device_ ? &device_->outcome() : nullptr; }
+  [[nodiscard]] owned_bytes weights() const { return device_ ? device()->weights : owned_by(weight_memory_); }
+  [[nodiscard]] owned_bytes keys_and_values() const { return device_ ? device()->keys_and_values : owned_by(kv_memory_); }
+  [[nodiscard]] owned_bytes scratch() const { return device_ ? device()->scratch : owned_by(scratch_memory_); }
   [[nodiscard]] owned_bytes requests() const { return owned_by(request_memory_); }
 
  private:
+  complaint open_device();
   complaint arrive();
   complaint admit();
   bool admit_one(request& r);
   void grow_all();
   void preempt_last();
   complaint compute();
+  complaint forward(std::span<const row> rows);
   std::span<row> plan_rows();
+  [[nodiscard]] float* place_for_logits(std::size_t n);
   void take_logits(request& r, const float* logits);
   void finish_done();
   void count_step();
   void corrupt();
   [[nodiscard]] complaint check_end() const;
+  void end_device();
   [[nodiscard]] std::size_t blocks_for(std::size_t tokens) const {
     return tokenheap::divide_up(tokens, options_.block_tokens);
   }
@@ -95,12 +104,15 @@ class engine {
   kv_memory kv_memory_;
   scratch_memory scratch_memory_;
   request_memory request_memory_;
+  std::optional<device_side> device_;
   decoder model_;
+  decoder device_model_;  // the same weights, on the device
   std::optional<block_pool> pool_;
   std::deque<request_ptr> waiting_;   // in order of arrival
   std::vector<request_ptr> running_;  // in order of arrival: the last is the first to be preempted
   std::vector<recorded_logits> recorded_;
   served out_;
+  kv::pool_stats books_;
   std::size_t arrived_ = 0;
   double clock_ms_ = 0;
   double ms_per_token_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "device_step.hpp"
 #include "kernels.hpp"
 #include "random.hpp"
 
@@ -108,10 +109,75 @@ void attend(const kv_view& cache, std::size_t layer, std::size_t head, std::size
   store16(out + m::head_size, divided(second_sum, second_total));
 }
 
+// a step on the host: its memory is an arena, and nobody needs to know what a kernel touches
+class host_step {
+ public:
+  static constexpr bool is_watched = false;
+
+  explicit host_step(scratch_memory& memory) : memory_(memory) {}
+
+  static std::span<const row> inputs(std::span<const row> plan) { return plan; }
+  [[nodiscard]] float* take(std::size_t count, memory_class) { return program::take(memory_, count); }
+  static void launch(std::initializer_list<touch>) {}
+  static bool finish() { return true; }
+
+ private:
+  scratch_memory& memory_;
+};
+
+template <class Step>
+void normalize(Step& step, const float* in, std::size_t rows, const float* weights, float* out) {
+  step.launch({reads(in, rows * m::width), reads(weights, m::width), writes(out, rows * m::width)});
+  rms_norm(in, rows, m::width, weights, out);
+}
+
+template <class Step>
+void project(Step& step, const float* in, std::size_t rows, std::size_t inner, const float* weights, std::size_t columns,
+             float* out, bool add) {
+  step.launch({reads(in, rows * inner), reads(weights, inner * columns), reads(out, add ? rows * columns : 0),
+               writes(out, rows * columns)});
+  multiply(in, rows, inner, weights, columns, out, add);
+}
+
+template <class Step>
+void clear(Step& step, float* from, std::size_t count) {
+  step.launch({writes(from, count)});
+  std::fill_n(from, count, 0.0F);
+}
+
+// the keys and values of one layer at positions first .. end - 1
+void list_cache(std::vector<touch>& out, const kv_view& cache, std::size_t layer, std::size_t first, std::size_t end,
+                touch::kind how) {
+  const std::size_t step = cache.layout.block_tokens;
+  for (std::size_t at = first; at < end;) {
+    const std::size_t count = std::min(step - at % step, end - at);
+    if (count == step) {
+      out.push_back({cache.at(layer, 0, 0, at), cache.layout.layer_bytes(), how});
+    } else {
+      for (std::size_t h = 0; h < m::kv_heads; ++h)
+        for (std::size_t plane = 0; plane < cache.layout.planes; ++plane)
+          out.push_back({cache.at(layer, plane, h, at), count * cache.layout.head_bytes(), how});
+    }
+    at += count;
+  }
+}
+
+// calls visit(cache, first position, end of positions) for each sequence that has rows in this step
+template <class Visit>
+void for_each_sequence(std::span<const row> plan, Visit visit) {
+  for (std::size_t i = 0; i < plan.size();) {
+    std::size_t end = i + 1;
+    while (end < plan.size() && plan[end].cache == plan[i].cache) ++end;
+    visit(*plan[i].cache, plan[i].position, plan[end - 1].position + std::size_t{1});
+    i = end;
+  }
+}
+
 }  // namespace
 
 struct decoder::buffers {
-  std::size_t rows = 0;  // rounded up to what the kernels take
+  std::size_t rows = 0;            // rounded up to what the kernels take
+  std::size_t longest_padded = 0;  // positions, rounded up as well
   float* state = nullptr;
   float* normed = nullptr;
   float* turns = nullptr;
@@ -123,11 +189,14 @@ struct decoder::buffers {
   float* up = nullptr;
   head_scratch heads[queries_per_head] = {};
 
-  bool open(std::size_t count, std::size_t longest, scratch_memory& memory) {
+  template <class Step>
+  bool open(std::size_t count, std::size_t longest, Step& step) {
     rows = (count + 3) / 4 * 4;
-    const std::size_t padded = (longest + 3) / 4 * 4;
+    longest_padded = (longest + 3) / 4 * 4;
     bool all = true;
-    const auto get = [&](float*& into, std::size_t n) { all = (into = take(memory, n)) != nullptr && all; };
+    const auto get = [&](float*& into, std::size_t n, memory_class of = memory_class::activations) {
+      all = (into = step.take(n, of)) != nullptr && all;
+    };
     get(state, rows * m::width);
     get(normed, rows * m::width);
     get(turns, rows * m::head_size);
@@ -138,14 +207,14 @@ struct decoder::buffers {
     get(gate, rows * m::hidden);
     get(up, rows * m::hidden);
     for (head_scratch& s : heads) {
-      get(s.partial, 4 * padded);
-      get(s.weight, padded);
+      get(s.partial, 4 * longest_padded, memory_class::scratch);
+      get(s.weight, longest_padded, memory_class::scratch);
     }
     if (!all) return false;
     // the rows that only fill up the last four must hold numbers
-    std::fill_n(state + count * m::width, (rows - count) * m::width, 0.0F);
-    std::fill_n(attended + count * m::query_width, (rows - count) * m::query_width, 0.0F);
-    for (head_scratch& s : heads) std::fill_n(s.partial, 4 * padded, 0.0F);
+    clear(step, state + count * m::width, (rows - count) * m::width);
+    clear(step, attended + count * m::query_width, (rows - count) * m::query_width);
+    for (head_scratch& s : heads) clear(step, s.partial, 4 * longest_padded);
     return true;
   }
 };
@@ -183,29 +252,59 @@ bool decoder::open(weight_memory& memory, std::uint64_t seed) {
 }
 
 bool decoder::forward(std::span<const row> rows, scratch_memory& scratch) const {
+  host_step step(scratch);
+  return run(rows, step);
+}
+
+bool decoder::forward(std::span<const row> rows, device_step& step) const { return run(rows, step); }
+
+template <class Step>
+bool decoder::run(std::span<const row> plan, Step& step) const {
   std::size_t longest = 0;
-  for (const row& r : rows) longest = std::max<std::size_t>(longest, r.position + 1);
+  for (const row& r : plan) longest = std::max<std::size_t>(longest, r.position + 1);
   buffers b;
-  if (!b.open(rows.size(), longest, scratch)) return false;
+  const std::span<const row> rows = step.inputs(plan);
+  if (rows.empty() || !b.open(rows.size(), longest, step)) return false;
+  embed(rows, b, step);
+  for (std::size_t layer = 0; layer < m::layers; ++layer) {
+    const layer_weights& w = layers_[layer];
+    normalize(step, b.state, b.rows, w.attention_norm, b.normed);
+    project(step, b.normed, b.rows, m::width, w.query, m::query_width, b.query, false);
+    project(step, b.normed, b.rows, m::width, w.key, m::kv_width, b.key, false);
+    project(step, b.normed, b.rows, m::width, w.value, m::kv_width, b.value, false);
+    write_cache(plan, rows, b, layer, step);
+    attention(plan, rows, b, layer, step);
+    project(step, b.attended, b.rows, m::query_width, w.output, m::width, b.state, true);
+    feed_forward(b, w, step);
+  }
+  write_logits(plan, rows, b, step);
+  return step.finish();
+}
+
+template <class Step>
+void decoder::embed(std::span<const row> rows, const buffers& b, Step& step) const {
+  step.launch({reads(rows.data(), rows.size()), reads(embedding_, m::vocabulary * m::width),
+               writes(b.state, rows.size() * m::width), writes(b.turns, rows.size() * m::head_size)});
   for (std::size_t i = 0; i < rows.size(); ++i) {
     std::copy_n(embedding_ + rows[i].token % m::vocabulary * m::width, m::width, b.state + i * m::width);
     angles(rows[i].position, b.turns + i * m::head_size);
   }
-  for (std::size_t layer = 0; layer < m::layers; ++layer) {
-    const layer_weights& w = layers_[layer];
-    rms_norm(b.state, b.rows, m::width, w.attention_norm, b.normed);
-    multiply(b.normed, b.rows, m::width, w.query, m::query_width, b.query, false);
-    multiply(b.normed, b.rows, m::width, w.key, m::kv_width, b.key, false);
-    multiply(b.normed, b.rows, m::width, w.value, m::kv_width, b.value, false);
-    attention(rows, b, layer);
-    multiply(b.attended, b.rows, m::query_width, w.output, m::width, b.state, true);
-    feed_forward(b, w);
-  }
-  write_logits(rows, b);
-  return true;
 }
 
-void decoder::attention(std::span<const row> rows, const buffers& b, std::size_t layer) const {
+template <class Step>
+void decoder::write_cache(std::span<const row> plan, std::span<const row> rows, const buffers& b, std::size_t layer,
+                          Step& step) const {
+  if constexpr (Step::is_watched) {
+    std::vector<touch>& list = step.list();
+    const touch own[] = {step.read_inputs(), reads(b.turns, rows.size() * m::head_size),
+                         reads(b.value, rows.size() * m::kv_width), writes(b.query, rows.size() * m::query_width),
+                         writes(b.key, rows.size() * m::kv_width)};
+    list.assign(std::begin(own), std::end(own));
+    for_each_sequence(plan, [&](const kv_view& cache, std::size_t first, std::size_t end) {
+      list_cache(list, cache, layer, first, end, touch::write);
+    });
+    step.launch(list);
+  }
   // all keys and values first: a row may look at the rows before it in this very step
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const float* turns = b.turns + i * m::head_size;
@@ -217,6 +316,23 @@ void decoder::attention(std::span<const row> rows, const buffers& b, std::size_t
       std::copy_n(b.value + from, m::head_size, rows[i].cache->at(layer, 1, h, rows[i].position));
     }
   }
+}
+
+template <class Step>
+void decoder::attention(std::span<const row> plan, std::span<const row> rows, const buffers& b, std::size_t layer,
+                        Step& step) const {
+  if constexpr (Step::is_watched) {
+    std::vector<touch>& list = step.list();
+    const touch own[] = {step.read_inputs(), reads(b.query, rows.size() * m::query_width),
+                         writes(b.attended, rows.size() * m::query_width)};
+    list.assign(std::begin(own), std::end(own));
+    for (const head_scratch& s : b.heads)
+      list.insert(list.end(), {writes(s.partial, 4 * b.longest_padded), writes(s.weight, b.longest_padded)});
+    for_each_sequence(plan, [&](const kv_view& cache, std::size_t, std::size_t end) {
+      list_cache(list, cache, layer, 0, end, touch::read);
+    });
+    step.launch(list);
+  }
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t h = 0; h < m::kv_heads; ++h) {
       const std::size_t at = i * m::query_width + h * queries_per_head * m::head_size;
@@ -225,17 +341,22 @@ void decoder::attention(std::span<const row> rows, const buffers& b, std::size_t
   }
 }
 
-void decoder::feed_forward(const buffers& b, const layer_weights& w) const {
-  rms_norm(b.state, b.rows, m::width, w.feed_norm, b.normed);
-  multiply(b.normed, b.rows, m::width, w.gate, m::hidden, b.gate, false);
-  multiply(b.normed, b.rows, m::width, w.up, m::hidden, b.up, false);
+template <class Step>
+void decoder::feed_forward(const buffers& b, const layer_weights& w, Step& step) const {
+  normalize(step, b.state, b.rows, w.feed_norm, b.normed);
+  project(step, b.normed, b.rows, m::width, w.gate, m::hidden, b.gate, false);
+  project(step, b.normed, b.rows, m::width, w.up, m::hidden, b.up, false);
+  step.launch({reads(b.up, b.rows * m::hidden), writes(b.gate, b.rows * m::hidden)});
   gated(b.gate, b.up, b.rows * m::hidden);
-  multiply(b.gate, b.rows, m::hidden, w.down, m::width, b.state, true);
+  project(step, b.gate, b.rows, m::hidden, w.down, m::width, b.state, true);
 }
 
-void decoder::write_logits(std::span<const row> rows, const buffers& b) const {
+template <class Step>
+void decoder::write_logits(std::span<const row> plan, std::span<const row> rows, const buffers& b, Step& step) const {
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].logits == nullptr) continue;
+    if (plan[i].logits == nullptr) continue;
+    step.launch({reads(rows.data() + i, 1), reads(b.state + i * m::width, m::width), reads(final_norm_, m::width),
+                 reads(head_, m::width * m::vocabulary), writes(rows[i].logits, m::vocabulary)});
     // the kernel takes four rows: three copies of the same one are thrown away
     float in[4][m::width];
     float out[4][m::vocabulary];

@@ -13,6 +13,8 @@ namespace program {
 
 namespace kv = tokenheap::kv;
 
+class device_step;
+
 /// The decoder's sizes. Every matrix has a multiple of eight columns, which is what the kernels need.
 struct model_shape {
   static constexpr std::size_t layers = 4;
@@ -70,6 +72,12 @@ class decoder {
   /// Requires  blocks for every position up to the row's own, keys and values of all earlier positions written
   /// Returns   false if the scratch memory ran out; then the cache of these rows is unspecified
   bool forward(std::span<const row> rows, scratch_memory& scratch) const;
+  /// The same on the device that the weights were copied to.
+  bool forward(std::span<const row> rows, device_step& step) const;
+
+  /// Calls `visit(pointer, count)` for all weights, one array after the other.
+  template <class Visit>
+  void for_each_tensor(Visit visit);
 
  private:
   struct layer_weights {
@@ -85,14 +93,45 @@ class decoder {
   };
   struct buffers;
 
-  void attention(std::span<const row> rows, const buffers& b, std::size_t layer) const;
-  void feed_forward(const buffers& b, const layer_weights& w) const;
-  void write_logits(std::span<const row> rows, const buffers& b) const;
+  // a step says where the rows lie, gives memory, and is told before each kernel what that touches
+  template <class Step>
+  bool run(std::span<const row> plan, Step& step) const;
+  template <class Step>
+  void embed(std::span<const row> rows, const buffers& b, Step& step) const;
+  template <class Step>
+  void write_cache(std::span<const row> plan, std::span<const row> rows, const buffers& b, std::size_t layer,
+                   Step& step) const;
+  template <class Step>
+  void attention(std::span<const row> plan, std::span<const row> rows, const buffers& b, std::size_t layer,
+                 Step& step) const;
+  template <class Step>
+  void feed_forward(const buffers& b, const layer_weights& w, Step& step) const;
+  template <class Step>
+  void write_logits(std::span<const row> plan, std::span<const row> rows, const buffers& b, Step& step) const;
 
   layer_weights layers_[model_shape::layers];
   float* embedding_ = nullptr;
   float* final_norm_ = nullptr;
   float* head_ = nullptr;
 };
+
+template <class Visit>
+void decoder::for_each_tensor(Visit visit) {
+  using m = model_shape;
+  visit(embedding_, m::vocabulary * m::width);
+  for (layer_weights& w : layers_) {
+    visit(w.attention_norm, m::width);
+    visit(w.query, m::width * m::query_width);
+    visit(w.key, m::width * m::kv_width);
+    visit(w.value, m::width * m::kv_width);
+    visit(w.output, m::query_width * m::width);
+    visit(w.feed_norm, m::width);
+    visit(w.gate, m::width * m::hidden);
+    visit(w.up, m::width * m::hidden);
+    visit(w.down, m::hidden * m::width);
+  }
+  visit(final_norm_, m::width);
+  visit(head_, m::width * m::vocabulary);
+}
 
 }  // namespace program

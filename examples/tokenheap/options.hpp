@@ -1,11 +1,13 @@
 // Command-line options that refuse what is not meant: the checks that every subcommand shares.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -76,6 +78,16 @@ inline CLI::Option* trace_options(CLI::App& app, std::string& file, trace_format
     return "needs mooncake or azure, found '" + name + "'";
   };
   return checked(app.add_option_function<std::string>("--format", take, "mooncake (JSON lines) or azure (CSV)"), known);
+}
+
+/// An option that takes one of a few words.
+inline CLI::Option* word_option(CLI::App& app, const std::string& name, std::string& into,
+                                const std::vector<std::string>& words, const std::string& text) {
+  const auto known = [words](std::string& given) -> std::string {
+    if (std::find(words.begin(), words.end(), given) != words.end()) return {};
+    return fmt::format("needs {}, found '{}'", fmt::join(words, " or "), given);
+  };
+  return checked(app.add_option(name, into, text), known);
 }
 
 }  // namespace program

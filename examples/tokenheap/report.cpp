@@ -1,6 +1,7 @@
 #include "report.hpp"
 
 #include <array>
+#include <bit>
 #include <utility>
 
 #include <fmt/format.h>
@@ -28,10 +29,65 @@ std::array<std::pair<const char*, const latency*>, 3> calls(const served& s) {
   return {{{"open", &s.open}, {"grow", &s.grow}, {"close", &s.close}}};
 }
 
+// one number for all logits of the run: two runs with the same one computed the same bits
+std::uint64_t digest(const std::vector<recorded_logits>& all) {
+  std::uint64_t sum = 0xCBF29CE484222325;
+  const auto add = [&](std::uint64_t word) { sum = (sum ^ word) * 0x100000001B3; };
+  for (const recorded_logits& one : all) {
+    add(one.size());
+    for (const float value : one) add(std::bit_cast<std::uint32_t>(value));
+  }
+  return sum;
+}
+
+json device_json(const device_outcome& d) {
+  const tokenheap::device_stats& m = d.memory;
+  json out{{"name", "sim"},
+           {"violations", d.violations},
+           {"books_hold", d.books_hold},
+           {"is_clean", d.is_clean},
+           {"capacity_bytes", d.capacity},
+           {"used_peak_bytes", d.used_peak},
+           {"reserved_bytes", m.all.reserved_bytes.current},
+           {"reserved_peak_bytes", m.all.reserved_bytes.peak},
+           {"allocated_bytes", m.all.allocated_bytes.current},
+           {"allocated_peak_bytes", m.all.allocated_bytes.peak},
+           {"cached_bytes", m.cached_bytes},
+           {"pending_bytes", m.pending_bytes},
+           {"allocations", m.all.allocation.allocated},
+           {"num_device_alloc", m.num_device_alloc},
+           {"num_device_free", m.num_device_free},
+           {"num_events", m.num_events},
+           {"num_sync_all_streams", m.num_sync_all_streams},
+           {"num_alloc_retries", m.num_alloc_retries},
+           {"device_calls", d.device_calls}};
+  for (unsigned k = 0; k < tokenheap::sim_calls; ++k)
+    if (d.calls[k] != 0) out["calls"][tokenheap::to_text(static_cast<tokenheap::sim_call>(k))] = d.calls[k];
+  return out;
+}
+
 std::string bytes(std::size_t n) {
   if (n < 10 * tokenheap::KiB) return fmt::format("{} B", n);
   if (n < 10 * tokenheap::MiB) return fmt::format("{:.1f} KiB", static_cast<double>(n) / tokenheap::KiB);
   return fmt::format("{:.1f} MiB", static_cast<double>(n) / tokenheap::MiB);
+}
+
+std::string device_table(const device_outcome& d) {
+  using tokenheap::sim_call;
+  const tokenheap::device_stats& m = d.memory;
+  const auto calls = [&](sim_call which) { return d.calls[static_cast<unsigned>(which)]; };
+  std::string text = fmt::format("\n{:<28}{:>14}   of {}\n", "device", "sim", bytes(d.capacity));
+  const auto row = [&](std::string_view name, const auto& value, const std::string& note) {
+    text += fmt::format("  {:<26}{:>14}   {}\n", name, value, note);
+  };
+  row("violations", d.violations, "accesses that some timing lets overlap, and other misuse");
+  row("device calls", d.device_calls, fmt::format("{} kernels, {} copies", calls(sim_call::launch), calls(sim_call::copy)));
+  row("pieces handed out", m.all.allocation.allocated,
+      fmt::format("{} calls for memory, {} to give it back, {} events", m.num_device_alloc, m.num_device_free, m.num_events));
+  row("reserved", bytes(m.all.reserved_bytes.current), "peak " + bytes(m.all.reserved_bytes.peak));
+  row("handed out, peak", bytes(m.all.allocated_bytes.peak),
+      fmt::format("{} cached, {} pending", bytes(m.cached_bytes), bytes(m.pending_bytes)));
+  return text;
 }
 
 }  // namespace
@@ -66,6 +122,8 @@ std::string to_json(const serve_report& r) {
                                {"p50", call->at_share(0.5)},
                                {"p99", call->at_share(0.99)},
                                {"max", call->at_share(1)}};
+  if (const device_outcome* d = r.server.device()) out["device"] = device_json(*d);
+  out["logits_digest"] = fmt::format("{:016x}", digest(r.server.recorded()));
   out["verified"] = r.check.verified;
   out["mismatches"] = r.check.mismatches;
   out["serve_seconds"] = r.serve_seconds;
@@ -99,6 +157,7 @@ std::string to_table(const serve_report& r) {
   text += fmt::format("\n{:<28}{:>14}{:>14}\n", "memory by owner", "now", "peak");
   for (const auto& [name, owned] : owners(r.server))
     text += fmt::format("  {:<26}{:>14}{:>14}\n", name, bytes(owned.current), bytes(owned.peak));
+  if (const device_outcome* d = r.server.device()) text += device_table(*d);
   text += fmt::format("\n{:<14}{:>14}{:>14}{:>14}{:>14}\n", "latency, ns", "calls", "p50", "p99", "max");
   for (const auto& [name, call] : calls(s))
     text += fmt::format("  {:<12}{:>14}{:>14}{:>14}{:>14}\n", name, call->calls(), call->at_share(0.5),
