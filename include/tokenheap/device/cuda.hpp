@@ -182,6 +182,12 @@ class cuda_device {
     return drive([&](const cuda_address_calls& c) { return c.unmap(at(p), bytes); });
   }
 
+  /// Makes any other call of the runtime as all of the above are made: on this device, its error judged and taken off.
+  template <class Call>
+  device_status call(Call&& what) const noexcept {
+    return run(static_cast<Call&&>(what));
+  }
+
   friend constexpr bool operator==(const cuda_device&, const cuda_device&) = default;
 
  private:
@@ -220,7 +226,7 @@ class cuda_device {
     });
   }
 
-  // CUDA writes null to an output when it fails: the caller's own stays as it was
+  // CUDA may write to an output when it fails: the caller's own stays as it was
   template <class Call>
   device_status give(void*& out, Call&& call) const noexcept {
     void* made = nullptr;

@@ -104,15 +104,6 @@ class sim_order {
     to.clock.join(self().clock);
   }
 
-  /// Forgets everything; the memory is kept.
-  void reset() noexcept {
-    serial_ = next_serial();
-    actors_.clear();
-    hosts_.clear();
-    of_key_.clear();
-    done_.clear();
-  }
-
  private:
   struct living {
     spin_lock lock;

@@ -196,16 +196,6 @@ class sim_ordering : public sim_timeline {
 
   std::size_t live_events = 0;
 
- protected:
-  void reset_ordering() {
-    for (sim_event_state& e : events_) {
-      if (e.is_live) free_events_.push_back(static_cast<std::uint32_t>(&e - events_.data()));
-      e.is_live = false;
-    }
-    live_events = 0;
-    reset_timeline();
-  }
-
  private:
   [[nodiscard]] sim_event_state* find(sim_event event, sim_call call) {
     const auto value = static_cast<std::uint64_t>(event);

@@ -88,7 +88,6 @@ class sim_captures {
     return any;
   }
   [[nodiscard]] bool none() const noexcept { return running_.empty(); }
-  void clear() noexcept { running_.clear(); }
 
  private:
   std::vector<sim_capture> running_;

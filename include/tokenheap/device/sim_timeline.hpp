@@ -61,7 +61,7 @@ class sim_timeline : public sim_core {
     sim_stream_state& s = streams[slot];
     orphans_[static_cast<std::size_t>(s.device)].join(s.clock);
     if (s.blocking) blocking_orphans_[static_cast<std::size_t>(s.device)].join(s.clock);
-    if (s.capture != 0) captures.break_up(s.capture);
+    if (s.capture != 0) abandon(s.capture, slot);
     s.is_live = false;
     --live_streams;
     if (!options.reuse_handles) return;
@@ -131,18 +131,18 @@ class sim_timeline : public sim_core {
   sim_captures captures;
   std::size_t live_streams = 0;  // without default streams
 
- protected:
-  void reset_timeline() {
-    streams.clear();
-    captures.clear();
-    free_slots_.clear();
-    orphans_.clear();
-    blocking_orphans_.clear();
-    live_streams = 0;
-    set_up();
-  }
-
  private:
+  // a capture is broken by the loss of a stream, and ends with the one that began it
+  TOKENHEAP_COLD void abandon(std::uint64_t capture, std::uint32_t slot) {
+    streams[slot].capture = 0;
+    captures.break_up(capture);
+    const sim_capture* const c = captures.find(capture);
+    if (c == nullptr || c->origin != slot) return;
+    captures.end(capture);
+    for (sim_stream_state& s : streams) {
+      if (s.capture == capture) s.capture = 0;
+    }
+  }
   void set_up() {
     const auto devices = static_cast<std::size_t>(options.devices < 0 ? 0 : options.devices);
     streams.resize(devices);
