@@ -33,15 +33,14 @@ struct references {
 
 complaint read_references(const prefix_options& options, references& out) {
   std::unordered_map<std::uint64_t, kv::token> dense;
-  bool too_many = false;
-  const complaint bad = read_trace(options.trace, options.format, [&](trace_request&& request) {
-    if (out.ids.size() > kv::max_blocks) return void(too_many = true);
+  const complaint bad = read_trace(options.trace, options.format, [&](trace_request&& request) -> complaint {
+    if (out.ids.size() > kv::max_blocks) return fmt::format("field 'hash_ids': more than {} ids in all", kv::max_blocks);
     for (const std::uint64_t id : request.prefix_ids)
       out.ids.push_back(dense.try_emplace(id, static_cast<kv::token>(dense.size())).first->second);
     out.ends.push_back(out.ids.size());
+    return {};
   });
   if (!bad.empty()) return bad;
-  if (too_many) return fmt::format("{}: more than {} prefix ids", options.trace, kv::max_blocks);
   out.distinct = dense.size();
   return {};
 }

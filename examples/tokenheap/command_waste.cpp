@@ -20,8 +20,9 @@ struct waste_options {
 
 int run_waste(const waste_options& options) {
   waste_sum sum(options.block_tokens, options.reserve);
-  const complaint bad = read_trace(options.trace, options.format, [&](trace_request&& request) {
+  const complaint bad = read_trace(options.trace, options.format, [&](trace_request&& request) -> complaint {
     sum.add(request.prompt_tokens, request.output_tokens);
+    return {};
   });
   if (!bad.empty()) return refuse(bad);
   const double left_out = 100.0 * static_cast<double>(sum.do_not_fit) / static_cast<double>(sum.requests);

@@ -118,7 +118,8 @@ complaint read_trace(const std::string& path, trace_format format, const trace_s
     }
     if (!bad.empty()) return fmt::format("{}: line {}: {}", path, lines.number(), bad);
     if (!wants_header) {
-      sink(std::move(request));
+      if (bad = sink(std::move(request)); !bad.empty())
+        return fmt::format("{}: line {}: {}", path, lines.number(), bad);
       ++requests;
     }
     wants_header = false;

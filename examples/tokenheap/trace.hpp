@@ -27,8 +27,8 @@ struct trace_request {
 
 enum class trace_format { mooncake, azure };
 
-/// Takes each request in the file's order.
-using trace_sink = std::function<void(trace_request&&)>;
+/// Takes each request in the file's order; what it complains of ends the reading, with file and line in front of it.
+using trace_sink = std::function<complaint(trace_request&&)>;
 
 /// Reads a whole trace and hands every request to `sink`; memory does not grow with the file.
 ///

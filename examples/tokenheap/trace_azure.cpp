@@ -91,6 +91,8 @@ std::int64_t days_from_civil(std::int64_t y, std::int64_t m, std::int64_t d) {
   return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
 }
 
+constexpr std::int64_t furthest_zone = 14;  // hours east; no clock on earth is further from UTC, and none further west
+
 // a zone at the end: Z, +hh:mm or -hhmm; in minutes
 std::optional<std::int64_t> zone(std::string_view& text) {
   if (text.empty() || skip(text, "Zz")) return 0;
@@ -99,7 +101,7 @@ std::optional<std::int64_t> zone(std::string_view& text) {
   const auto hours = digits(text, 2, 2);
   skip(text, ":");
   const auto minutes = text.empty() ? std::optional<std::int64_t>(0) : digits(text, 2, 2);
-  if (!hours || !minutes) return std::nullopt;
+  if (!hours || !minutes || *hours > furthest_zone || *minutes > 59) return std::nullopt;
   return (*hours * 60 + *minutes) * (west ? -1 : 1);
 }
 

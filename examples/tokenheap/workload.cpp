@@ -19,13 +19,18 @@ constexpr double longest_served = 1 << 22;
 
 double workload::scaled(std::uint32_t tokens) const { return std::max(1.0, std::round(tokens / options_.scale)); }
 
+const char* workload::longer_field(bool prompt) const {
+  if (options_.format == trace_format::azure) return prompt ? "ContextTokens" : "GeneratedTokens";
+  return prompt ? "input_length" : "output_length";
+}
+
 complaint workload::add(trace_request&& request) {
   if (request.prompt_tokens == 0 || request.output_tokens == 0) return ++left_out_, complaint();
   const double prompt = scaled(request.prompt_tokens);
   const double output = scaled(request.output_tokens);
   if (prompt + output > longest_served)
-    return fmt::format("request {}: {:.0f} tokens after scaling, at most {:.0f} are served: give a larger --scale",
-                       jobs_.size() + 1, prompt + output, longest_served);
+    return fmt::format("field '{}': {:.0f} tokens of prompt and output after scaling, at most {:.0f} are served: give a "
+                       "larger --scale", longer_field(prompt >= output), prompt + output, longest_served);
   job made;
   made.arrival_ms = request.arrival_ms;
   made.prompt_tokens = static_cast<std::uint32_t>(prompt);
@@ -46,11 +51,10 @@ complaint workload::open(const workload_options& options) {
     while (jobs_.size() < options.requests && bad.empty()) bad = add(requests.next());
     return bad;
   }
-  complaint unreadable = read_trace(options.trace, options.format, [&](trace_request&& request) {
-    if (jobs_.size() < options.requests && bad.empty()) bad = add(std::move(request));
+  bad = read_trace(options.trace, options.format, [&](trace_request&& request) {
+    return jobs_.size() < options.requests ? add(std::move(request)) : complaint();
   });
-  if (!unreadable.empty()) return unreadable;
-  if (!bad.empty()) return fmt::format("{}: {}", options.trace, bad);
+  if (!bad.empty()) return bad;
   if (jobs_.empty()) return fmt::format("{}: no request has both a prompt and an output", options.trace);
   // a trace may be out of order; who came first is served first
   std::stable_sort(jobs_.begin(), jobs_.end(), [](const job& a, const job& b) { return a.arrival_ms < b.arrival_ms; });

@@ -48,6 +48,7 @@ class workload {
 
  private:
   complaint add(trace_request&& request);
+  [[nodiscard]] const char* longer_field(bool prompt) const;
   [[nodiscard]] double scaled(std::uint32_t tokens) const;
 
   workload_options options_;

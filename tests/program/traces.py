@@ -40,6 +40,8 @@ BAD_MOONCAKE = [
     ("length past 31 bits", mooncake(prompt="2147483648"), 1, ["'input_length'", "too large", "2147483647"]),
     ("length past 64 bits", mooncake(output="99999999999999999999999"), 1, ["'output_length'", "too large"]),
     ("length past a double", mooncake(prompt="1e999"), 1, ["'input_length'", "too large"]),
+    ("an id with a point", mooncake(ids="[1.0]"), 1, ["'hash_ids'", "whole number", "1.0"]),
+    ("an id with an exponent", mooncake(ids="[1e3]"), 1, ["'hash_ids'", "whole number", "1e3"]),
     ("id past 64 bits", mooncake(ids="[18446744073709551616]"), 1, ["'hash_ids'", "too large"]),
     ("fraction of a token", mooncake(prompt="1.5"), 1, ["'input_length'", "1.5", "whole number"]),
     ("fraction of an id", mooncake(ids="[1.5]"), 1, ["'hash_ids'", "whole number"]),
@@ -80,6 +82,9 @@ BAD_AZURE = [
     ("no time", HEAD + ",1,1\n", 2, ["'TIMESTAMP'"]),
     ("a time without a date", HEAD + "18:17:03,1,1\n", 2, ["'TIMESTAMP'", "18:17:03"]),
     ("a month that is none", HEAD + "2023-13-16 18:17:03,1,1\n", 2, ["'TIMESTAMP'"]),
+    ("a zone that is none", HEAD + "2023-11-16 18:17:03+99:99,1,1\n", 2, ["'TIMESTAMP'", "+99:99"]),
+    ("minutes of a zone that are none", HEAD + "2023-11-16 18:17:03+01:60,1,1\n", 2, ["'TIMESTAMP'", "+01:60"]),
+    ("a zone past the date line", HEAD + "2023-11-16 18:17:03-1500,1,1\n", 2, ["'TIMESTAMP'", "-1500"]),
     ("a zero byte", HEAD.encode() + b"2023-11-16 18:17:03,1\x00,1\n", 2, ["'ContextTokens'"]),
     ("a zero byte in the header", b"TIMESTAMP\x00,ContextTokens,GeneratedTokens\n", 1, ["'TIMESTAMP'", "zero byte"]),
     ("an open quote", HEAD + '"2023-11-16 18:17:03,1,1\n', 2, ["quote"]),
@@ -108,6 +113,14 @@ class BadTraces(unittest.TestCase):
             for command in (["waste", "--format", "azure"], ["serve", "--format", "azure"]):
                 with self.subTest(name, command=command[0]):
                     self.refused(command, content, line, words)
+
+    def test_too_long_to_serve(self):
+        long = "2147483647"
+        self.refused(["serve", "--format", "mooncake", "--scale", "1"], GOOD + mooncake(prompt=long), 2,
+                     ["'input_length'", "2147483650 tokens", "4194304", "--scale"])
+        self.refused(["serve", "--format", "mooncake", "--scale", "1"], GOOD + mooncake(output=long), 2, ["'output_length'"])
+        self.refused(["serve", "--format", "azure", "--scale", "1"], HEAD + ROW + f"2023-11-16 18:17:03,{long},1\n", 3,
+                     ["'ContextTokens'", "--scale"])
 
     def test_no_file(self):
         for path, word in (("/nonexistent/trace", "No such file"), ("/", "directory"), ("/dev/zero", "neither a file nor a pipe")):
