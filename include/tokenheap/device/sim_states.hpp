@@ -72,7 +72,7 @@ class sim_captures {
     if (sim_capture* const c = find(id)) c->broken = true;
   }
   void end(std::uint64_t id) {
-    running_.erase(running_.begin() + (find(id) - running_.data()));
+    std::erase_if(running_, [id](const sim_capture& c) { return c.id == id; });
   }
 
   /// A call that could disturb a capture: true if one forbids it to this thread, and then that one is broken.

@@ -47,9 +47,10 @@ struct sim_party {
   std::uint64_t id = 0;  ///< of the stream; or the number of the host thread
 
   /// Writes such as "copy writes on stream 3 of device 0" into a line.
-  void describe(text_buffer& line) const noexcept {
+  void describe(text_buffer& line, bool touches = true) const noexcept {
     line << (call < sim_calls ? to_text(static_cast<sim_call>(call)) : "the program");
-    line << (writes ? " writes" : " reads") << (is_host ? " on host thread " : " on stream ");
+    if (touches) line << (writes ? " writes" : " reads");
+    line << (is_host ? " on host thread " : " on stream ");
     line << static_cast<std::size_t>(id);
     if (!is_host) line << " of device " << static_cast<std::size_t>(device);
   }
@@ -79,7 +80,8 @@ inline std::size_t describe(const sim_violation& v, char* out, std::size_t capac
     v.first.describe(line);
     line << "; then ";
   }
-  v.second.describe(line);
+  // a call with a bad argument touched nothing
+  v.second.describe(line, v.bytes != 0);
   return line.length();
 }
 
