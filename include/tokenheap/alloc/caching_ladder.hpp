@@ -157,7 +157,8 @@ class caching_ladder : public caching_returns<Device, Policy> {
     if (n != none || !this->synchronize_all(r)) return n;
     // what the wait has freed may be enough as it is, or after idle segments went
     n = search(r);
-    if (n == none && this->release() != 0) n = this->grow(r, status);
+    // a growable segment may need less now: what was put on the shelf can lie ahead of its gap
+    if (n == none && (this->release() != 0 || this->kind_of(r.of) == segment_kind::growable)) n = this->grow(r, status);
     return n;
   }
 
