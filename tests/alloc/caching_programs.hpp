@@ -144,10 +144,11 @@ class player {
     std::size_t out = 0;
     for (std::size_t k = first_; k != last_; ++k) out += held_[k].piece.size;
     if (now.all.allocated_bytes.current != out) return "allocated_bytes is not what is out";
-    if (out + now.pending_bytes + now.cached_bytes != now.all.reserved_bytes.current) return "the sums do not add up to what is reserved";
+    if (out + now.pending_bytes + now.cached_bytes != now.all.reserved_bytes.current) return "the sums do not add up";
     if (now.all.reserved_bytes.current != machine.used()) return "reserved_bytes is not what the device gave";
     if (now.all.active_bytes.current != out + now.pending_bytes) return "active_bytes is not what is out and pending";
-    if (now.all.allocation.allocated - now.all.allocation.freed != now.all.allocation.current) return "allocated - freed is not current";
+    const gauge& pieces = now.all.allocation;
+    if (pieces.allocated - pieces.freed != pieces.current) return "allocated - freed is not current";
     return nullptr;
   }
 
@@ -187,11 +188,11 @@ void run(const char* name) {
   const outcome plain = all;
   play_all<Policy>({.length = 6 + longer, .foreign_frees = true}, foreign::frees, all);
   play_all<Policy>({.length = 6 + longer, .foreign_frees = true}, foreign::uses, all);
-  std::printf("%s: %llu programs, %llu of them with two streams at a piece; %llu requests refused, %llu borrows, %llu waits for all, "
-              "%llu times memory went back\n", name, static_cast<unsigned long long>(all.programs),
-              static_cast<unsigned long long>(all.programs - plain.programs), static_cast<unsigned long long>(all.refused),
-              static_cast<unsigned long long>(all.borrows), static_cast<unsigned long long>(all.waits_for_all),
-              static_cast<unsigned long long>(all.given_back));
+  const auto number = [](std::uint64_t n) { return static_cast<unsigned long long>(n); };
+  std::printf("%s: %llu programs, %llu of them with two streams at a piece; ", name, number(all.programs),
+              number(all.programs - plain.programs));
+  std::printf("%llu requests refused, %llu borrows, %llu waits for all, %llu times memory went back\n", number(all.refused),
+              number(all.borrows), number(all.waits_for_all), number(all.given_back));
   set_failure_handler(before);
   INFO(all.first);
   CHECK(all.broken == 0);
