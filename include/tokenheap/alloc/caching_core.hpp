@@ -26,6 +26,7 @@ struct device_segment {
   segment_kind kind = segment_kind::fixed;
   bool large = false;
   bool asleep = false;
+  std::size_t still = 0;  ///< asleep: of `mapped`, the bytes that have memory all the same
 };
 
 /// The state of a caching allocator and everything that is done to it under its lock.
@@ -58,17 +59,22 @@ class caching_core {
   [[nodiscard]] static constexpr bool is_large(std::size_t size) noexcept { return size > shape.small_most; }
 
   /// Takes a piece off a shelf, or none; it is out, and known by its address. Cost: O(1)
-  [[nodiscard]] std::uint32_t take(std::uint32_t shelf_number, std::size_t size, std::size_t alignment) noexcept {
+  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t take(std::uint32_t shelf_number, std::size_t size,
+                                                    std::size_t alignment) noexcept {
     device_shelf<lists_shape>& s = shelves_[shelf_number];
-    if (const std::uint32_t n = s.warm; n != none) {
-      if (pieces_[n].size == size && pieces_[n].offset % alignment == 0) [[likely]] {
-        s.warm = none;
-        s.cached -= size;
-        hold_out(n);
-        return n;
-      }
-      settle(shelf_number);
-    }
+    const std::uint32_t n = s.warm;
+    if (n == none || pieces_[n].size != size || (pieces_[n].offset & (alignment - 1)) != 0) [[unlikely]]
+      return take_listed(shelf_number, size, alignment);
+    s.warm = none;
+    s.cached -= size;
+    hold_out(n);
+    return n;
+  }
+
+  [[nodiscard]] TOKENHEAP_NOINLINE std::uint32_t take_listed(std::uint32_t shelf_number, std::size_t size,
+                                                             std::size_t alignment) noexcept {
+    settle(shelf_number);
+    const device_shelf<lists_shape>& s = shelves_[shelf_number];
     if (!pieces_.spare(3)) [[unlikely]] return none;
     const std::uint32_t n = find(s, size, alignment);
     if (n == none) [[unlikely]] return none;
@@ -105,8 +111,8 @@ class caching_core {
   }
 
   /// Puts a piece that is out or pending on a shelf, as its warm one. Cost: O(1)
-  void give(std::uint32_t n, std::uint32_t shelf_number) noexcept {
-    settle(shelf_number);
+  TOKENHEAP_INLINE void give(std::uint32_t n, std::uint32_t shelf_number) noexcept {
+    if (shelves_[shelf_number].warm != none) settle(shelf_number);
     device_piece& a = pieces_[n];
     device_segment& g = segments_[a.segment];
     if (--g.live == 0) g.idle_since = clock_;

@@ -1,16 +1,16 @@
 // The part of the caching allocator that serves requests: from the cache, or rung by rung until there is nothing to try.
 #pragma once
 
-#include <tokenheap/alloc/caching_returns.hpp>
+#include <tokenheap/alloc/caching_sleep.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
 
 /// Serves requests; the public face is `caching_allocator`.
 template <device Device, class Policy>
-class caching_ladder : public caching_returns<Device, Policy> {
+class caching_ladder : public caching_sleep<Device, Policy> {
  protected:
-  using returns = caching_returns<Device, Policy>;
+  using returns = caching_sleep<Device, Policy>;
   using typename returns::event;
   using typename returns::request;
   using typename returns::stream;
@@ -42,14 +42,14 @@ class caching_ladder : public caching_returns<Device, Policy> {
   }
 
   /// Hands out what is cached for the stream, or nothing. Cost: O(1), no device call
-  [[nodiscard]] allocation from_cache(request& r) noexcept {
+  [[nodiscard]] TOKENHEAP_INLINE allocation from_cache(request& r) noexcept {
     lock_.lock();
     ++clock_;
     return hand_over(take_cached(r), r);
   }
 
   /// Under the lock.
-  [[nodiscard]] std::uint32_t take_cached(request& r) noexcept {
+  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t take_cached(request& r) noexcept {
     const std::uint32_t met = shelves_.meet(r.stream);
     if (met == 0) [[unlikely]] return none;
     if (shelves_.of(met).retired) [[unlikely]] this->revive(met);
@@ -59,8 +59,8 @@ class caching_ladder : public caching_returns<Device, Policy> {
   }
 
   /// Counts a piece as its owner's and lets the lock go; a null allocation for none.
-  [[nodiscard]] allocation hand_over(std::uint32_t n, const request& r) noexcept {
-    if (n != none && pieces_[n].size > owners_.room(r.owner)) [[unlikely]] {
+  [[nodiscard]] TOKENHEAP_INLINE allocation hand_over(std::uint32_t n, const request& r) noexcept {
+    if (n != none && pieces_[n].size != r.size && pieces_[n].size > owners_.room(r.owner)) [[unlikely]] {
       // an uncut piece is more than was asked, and more than the owner may have
       this->give(n, pieces_[n].shelf);
       n = none;
@@ -83,7 +83,7 @@ class caching_ladder : public caching_returns<Device, Policy> {
 
   [[nodiscard]] bool fits(const request& r) noexcept {
     const locked hold(lock_);
-    if (!owners_.knows(r.owner) || owners_.room(r.owner) < r.size) return false;
+    if (!owners_.knows(r.owner) || owners_.room(r.owner) < r.size || this->sleeps(r.of)) return false;
     if (const std::uint32_t met = shelves_.find(r.stream); met != 0) {
       const std::uint32_t shelf = shelves_.find(met, r.pool, r.of, r.large);
       if (shelf != 0) {
@@ -122,6 +122,7 @@ class caching_ladder : public caching_returns<Device, Policy> {
     if (r.size > std::min(options_.limit, this->total_ == 0 ? max_allocation : this->total_))
       return refuse(r, errc::too_large, {}, "ask for less than the allocator's limit and the device's memory", why);
     growth_.lock();
+    if (this->sleeps(r.of)) return growth_.unlock(), refuse(r, errc::in_use, {}, "wake the class first", why);
     device_status status{};
     std::uint32_t n = search(r);
     const bool free_to_wait = n == none && !in_capture(r, status);
@@ -238,6 +239,7 @@ class caching_ladder : public caching_returns<Device, Policy> {
     }
     // pages may go only when no work uses them; a device that is gone has taken everything with it
     if (is_beyond_use(device_.synchronize())) return;
+    this->end_sleep();
     for (std::uint32_t s = 1; s != this->segment_count_; ++s) {
       const device_segment& g = segments_[s];
       if (g.size == 0) continue;

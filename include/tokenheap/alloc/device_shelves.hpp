@@ -66,22 +66,26 @@ class device_shelves {
   }
 
   /// The number of a stream that was met before, or 0.
-  [[nodiscard]] std::uint32_t find(stream s) noexcept {
-    if (recent_ != 0 && streams_[recent_].offset == s.id) [[likely]] return recent_;
+  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t find(stream s) noexcept {
+    if (recent_ != 0 && recent_id_ == s.id) [[likely]] return recent_;
     const std::uint32_t n = table_.find(s.id, streams_.begin());
-    if (n != 0) recent_ = n;
+    if (n != 0) note_recent(n);
     return n;
   }
   /// The same, and meets it now if need be; 0 when the source of the bookkeeping has no more.
-  [[nodiscard]] std::uint32_t meet(stream s) noexcept {
+  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t meet(stream s) noexcept {
     if (const std::uint32_t n = find(s); n != 0) [[likely]] return n;
+    return enter(s);
+  }
+  [[nodiscard]] TOKENHEAP_COLD std::uint32_t enter(stream s) noexcept {
     if (!streams_.ensure(stream_count_ + 1) || !table_.ensure(stream_count_, streams_.begin())) return 0;
     const std::uint32_t n = stream_count_++;
     streams_[n] = entry{};
     streams_[n].offset = s.id;
     streams_[n].stream = s;
     table_.insert(n, streams_.begin());
-    return recent_ = n;
+    note_recent(n);
+    return n;
   }
 
   /// The shelf of a stream, or 0. Requires a number of a stream that was met
@@ -107,6 +111,10 @@ class device_shelves {
   [[nodiscard]] std::uint32_t streams_end() const noexcept { return stream_count_; }
 
  private:
+  void note_recent(std::uint32_t n) noexcept {
+    recent_ = n;
+    recent_id_ = streams_[n].offset;
+  }
   [[nodiscard]] static constexpr std::size_t place(memory_class of, bool large) noexcept {
     return 2 * static_cast<std::size_t>(of) + static_cast<std::size_t>(large);
   }
@@ -139,6 +147,7 @@ class device_shelves {
   std::uint32_t stream_count_ = 1;
   std::uint32_t shelf_count_ = 1;
   std::uint32_t recent_ = 0;
+  std::uint64_t recent_id_ = 0;
 };
 
 }  // namespace v0

@@ -19,10 +19,10 @@ inline namespace v0 {
 /// Cost      one atomic exchange to lock, one store to unlock
 class spin_lock {
  public:
-  void lock() noexcept {
-    while (taken_.exchange(true, std::memory_order_acquire)) wait();
+  TOKENHEAP_INLINE void lock() noexcept {
+    while (taken_.exchange(true, std::memory_order_acquire)) [[unlikely]] wait();
   }
-  void unlock() noexcept { taken_.store(false, std::memory_order_release); }
+  TOKENHEAP_INLINE void unlock() noexcept { taken_.store(false, std::memory_order_release); }
 
  private:
   TOKENHEAP_NOINLINE void wait() noexcept {
