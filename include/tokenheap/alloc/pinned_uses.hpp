@@ -89,8 +89,13 @@ class pinned_uses {
 
   [[nodiscard]] bool ensure(std::uint32_t piece) noexcept { return notes_.ensure(std::size_t{piece} + 1); }
   /// A range is out; its node is the piece's number. Requires ensure(piece)
-  void begin(const range& where) noexcept { notes_[where.node] = {.where = where, .is = state::live}; }
-  void end(std::uint32_t piece) noexcept { notes_[piece] = {}; }
+  void begin(const range& where) noexcept {
+    note& n = notes_[where.node];
+    n = note{};
+    n.where = where;
+    n.is = state::live;
+  }
+  void end(std::uint32_t piece) noexcept { notes_[piece] = note{}; }
   [[nodiscard]] state is(std::uint32_t piece) const noexcept { return notes_[piece].is; }
   [[nodiscard]] bool is_used(std::uint32_t piece) const noexcept { return notes_[piece].first != 0; }
   [[nodiscard]] std::size_t waiting() const noexcept { return waiting_; }
@@ -107,7 +112,7 @@ class pinned_uses {
     }
     const std::uint32_t u = free_;
     free_ = uses_[u].next;
-    uses_[u] = {};
+    uses_[u] = slot{};
     uses_[u].with.use = u;
     uses_[u].with.piece = piece;
     uses_[u].with.stream = s;
@@ -234,7 +239,7 @@ class pinned_uses {
     *link = uses_[u].next;
     // there is room for an event of each use
     if (uses_[u].with.has_event) spare_events_[spare_++] = uses_[u].with.event;
-    uses_[u] = {};
+    uses_[u] = slot{};
     uses_[u].next = free_;
     free_ = u;
     --open_;
@@ -243,7 +248,7 @@ class pinned_uses {
     const note& n = notes_[piece];
     (n.before != 0 ? notes_[n.before].after : first_) = n.after;
     (n.after != 0 ? notes_[n.after].before : last_) = n.before;
-    notes_[piece] = {};
+    notes_[piece] = note{};
     --waiting_;
   }
 

@@ -55,7 +55,7 @@ class event_ring {
 template <trace_shape Shape = trace_shape{}>
 using ring_trace = event_ring<trace_event, Shape>;
 
-static_assert(trace_policy<ring_trace<>>);
+static_assert(trace_policy<event_ring<trace_event>>);
 
 }  // namespace v0
 }  // namespace tokenheap

@@ -176,8 +176,10 @@ class pinned_source {
     device_status answer;
     if constexpr (!pins_by_locking<Device>) answer = with_.device.unregister_host(p.whole);
     if (answer || answer.error == device_error::gone) {
+      // named: nvcc loses its way in braces here
+      const allocation whole = {p.whole, p.size};
       const locked hold(pages_lock_);
-      pages_.deallocate({p.whole, p.size});
+      pages_.deallocate(whole);
     }
     return answer;
   }
