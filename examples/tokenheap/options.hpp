@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 
@@ -68,8 +69,8 @@ CLI::Option* count_or_word(CLI::App& app, const std::string& name, Number& into,
 }
 
 /// The file and its format; both commands that read a trace ask for it in the same way.
-inline CLI::Option* trace_options(CLI::App& app, std::string& file, trace_format& format) {
-  app.add_option("--trace", file, "the trace file");
+inline CLI::Option* trace_options(CLI::App& app, std::string& path, trace_format& format) {
+  app.add_option("--trace", path, "the trace file");
   const auto take = [&format](const std::string& name) {
     format = name == "azure" ? trace_format::azure : trace_format::mooncake;
   };

@@ -57,6 +57,7 @@ json device_json(const device_outcome& d) {
            {"allocations", m.all.allocation.allocated},
            {"num_device_alloc", m.num_device_alloc},
            {"num_device_free", m.num_device_free},
+           {"num_borrows", m.num_borrows},
            {"num_events", m.num_events},
            {"num_sync_all_streams", m.num_sync_all_streams},
            {"num_alloc_retries", m.num_alloc_retries},
@@ -83,7 +84,8 @@ std::string device_table(const device_outcome& d) {
   row("violations", d.violations, "accesses that some timing lets overlap, and other misuse");
   row("device calls", d.device_calls, fmt::format("{} kernels, {} copies", calls(sim_call::launch), calls(sim_call::copy)));
   row("pieces handed out", m.all.allocation.allocated,
-      fmt::format("{} calls for memory, {} to give it back, {} events", m.num_device_alloc, m.num_device_free, m.num_events));
+      fmt::format("{} calls for memory, {} to give it back; {} events, {} borrowed by the other stream", m.num_device_alloc,
+                  m.num_device_free, m.num_events, m.num_borrows));
   row("reserved", bytes(m.all.reserved_bytes.current), "peak " + bytes(m.all.reserved_bytes.peak));
   row("handed out, peak", bytes(m.all.allocated_bytes.peak),
       fmt::format("{} cached, {} pending", bytes(m.cached_bytes), bytes(m.pending_bytes)));
