@@ -97,6 +97,24 @@ class caching_allocator : private caching_ladder<Device, Policy> {
   /// Gives back what nobody has used for the last `requests` requests.
   std::size_t trim_idle(std::uint64_t requests) noexcept { return this->trim_older(requests); }
 
+  /// Gives the memory of growable segments of some classes back to the device; addresses and pieces stay. Returns how much.
+  ///
+  /// What is given back meanwhile is free after waking; requests of a sleeping class fail with `in_use`. Fixed segments
+  /// stay as they are. Contents go to pinned memory, or are lost.
+  ///
+  /// Requires  that nobody uses the pieces until `wake` has returned
+  /// Fails     nothing has changed; where the device refuses to undo it too, the classes sleep, with what was kept
+  /// Streams   waits for the device
+  [[nodiscard]] result<std::size_t> sleep(class_set classes, sleep_options with = {}) noexcept {
+    return this->put_to_sleep(classes, with);
+  }
+  /// Puts memory behind the same addresses again, with the contents that were kept. Returns how much.
+  ///
+  /// Fails     nothing has changed: free memory, and try again
+  [[nodiscard]] result<std::size_t> wake(class_set classes) noexcept { return this->wake_up(classes); }
+  /// Bytes that pieces and free memory of sleeping classes will need again.
+  [[nodiscard]] std::size_t asleep() noexcept { return this->sleeping_bytes(); }
+
   // ---- pools for graph capture -----------------------------------------------------------------------------------------
 
   /// Makes a pool with one user. While it has users its memory stays where it is; number 0 is never one.
