@@ -213,9 +213,14 @@ class caching_sleep : public caching_returns<Device, Policy> {
     const std::uint32_t whole = run_count_;
     device_status status{};
     for (std::uint32_t k = 0; k != whole && status; ++k) status = map_missing(runs_[k]);
-    if (status) status = restore();
+    bool idle = true;
+    if (status) {
+      status = restore();
+      // copies may still run where one was refused: pages that cannot be waited for stay
+      if (!status) idle = static_cast<bool>(device_.synchronize());
+    }
     // what this call mapped stands behind the runs
-    for (std::uint32_t k = whole; k != run_count_ && !status; ++k) static_cast<void>(unmap_run(runs_[k]));
+    for (std::uint32_t k = whole; k != run_count_ && !status && idle; ++k) static_cast<void>(unmap_run(runs_[k]));
     count_pages();
     return status;
   }
