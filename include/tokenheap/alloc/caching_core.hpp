@@ -129,6 +129,7 @@ class caching_core {
     s.warm = n;
     s.cached += a.size;
     cached_ += a.size;
+    pieces_.prefetch_neighbours(n);
   }
 
   /// Merges the warm piece of a shelf with its neighbours and lists it. Cost: O(1)

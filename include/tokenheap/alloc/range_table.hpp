@@ -76,10 +76,11 @@ class grown_array {
 
 /// Finds the node of a range that is out by its offset: one list per bucket, linked through the nodes themselves.
 ///
-/// A range that is out is on no list of free ranges, so its two links are idle: they serve here, and the table is four
-/// bytes a bucket, two to four buckets a range. Erasing looks for nothing, and there is never anything to clean up.
+/// A range that is out is on no list of free ranges, so its link to the next is idle: it serves here, and the table is
+/// four bytes a bucket, two to four buckets a range. No call touches a range that it need not look at, and there is never
+/// anything to clean up.
 ///
-/// Requires  nodes with `offset`, `before` and `after`, of which node 0 takes writes that go nowhere
+/// Requires  nodes with `offset` and `after`; node 0 is nobody
 /// Fails     `ensure` is false when the source has no more; nothing else can fail
 /// Cost      O(1) expected
 template <source Book>
@@ -97,9 +98,7 @@ class range_table {
   template <class Node>
   void insert(std::uint32_t n, Node* nodes) noexcept {
     std::uint32_t& head = buckets_[bucket_of(nodes[n].offset)];
-    nodes[n].before = 0;
     nodes[n].after = head;
-    nodes[head].before = n;
     head = n;
   }
 
@@ -112,15 +111,12 @@ class range_table {
     return n;
   }
 
+  /// Requires that the node is in the table.
   template <class Node>
   void erase(std::uint32_t n, Node* nodes) noexcept {
-    const Node& a = nodes[n];
-    nodes[a.after].before = a.before;
-    if (a.before != 0) {
-      nodes[a.before].after = a.after;
-    } else {
-      buckets_[bucket_of(a.offset)] = a.after;
-    }
+    std::uint32_t* link = &buckets_[bucket_of(nodes[n].offset)];
+    while (*link != n) link = &nodes[*link].after;
+    *link = nodes[n].after;
   }
 
   void clear() noexcept {
