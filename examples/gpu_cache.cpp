@@ -72,6 +72,29 @@ int main() {
     // [shortage]
     EXPECT(!cache && why.code == errc::too_large && why.need == 60 * MiB && why.limit == 48 * MiB);
 
+    // [capture]
+    const auto graph = gpu.create_pool();
+    EXPECT(graph && gpu.begin_pool(*graph) == errc::ok);      // with a filter: the requests of some streams only
+    EXPECT(device.begin_capture(compute));
+    const allocation fixed_place = gpu.allocate(compute, 2 * MiB);
+    EXPECT(fixed_place && device.launch_write(compute, fixed_place.data, fixed_place.size));
+    gpu.deallocate(compute, fixed_place);                     // the next piece of the capture may lie here
+    EXPECT(device.end_capture(compute) && gpu.end_pool(*graph) == errc::ok);
+    // ... replay as often as you like: nobody else gets these addresses ...
+    EXPECT(gpu.release_pool(*graph) == errc::ok);             // the graph is gone: `trim` may take the memory
+    // [capture]
+
+    // [sleep]
+    const device_request weights{.bytes = 6 * MiB, .of = memory_class::weights};
+    const allocation layer = gpu.allocate(compute, weights);
+    EXPECT(layer && device.launch_write(compute, layer.data, layer.size));
+    const auto gone = gpu.sleep(memory_class::weights | memory_class::scratch);
+    EXPECT(gone && *gone >= 6 * MiB && gpu.asleep() == *gone);
+    const auto back = gpu.wake(class_set::all());             // the same addresses, the same bytes
+    EXPECT(back && device.launch_read(compute, layer.data, layer.size));
+    gpu.deallocate(compute, layer);
+    // [sleep]
+
     gpu.dump(line, sizeof line);
     std::puts(line);
     EXPECT(gpu.is_valid());
