@@ -1,9 +1,6 @@
 // Device memory that grows where it lies: addresses first, pages behind them when they are needed.
 #pragma once
 
-#include <algorithm>
-#include <cstdlib>
-
 #include <tokenheap/concepts/device.hpp>
 #include <tokenheap/concepts/source.hpp>
 #include <tokenheap/core/allocation.hpp>
@@ -59,7 +56,7 @@ class vmm_source {
     if (page == 0) return refuse_device({device_error::unsupported, 0}, "pages to map", bytes), allocation{};
     piece p{};
     p.requested = bytes;
-    p.reserved = align_up(std::max(bytes, std::min(with_.room, max_allocation)), page);
+    p.reserved = align_up(larger(bytes, smaller(with_.room, max_allocation)), page);
     void* first = nullptr;
     const device_status answer = with_.device.reserve(p.reserved, alignment > page ? alignment : 0, first);
     if (!answer) return refuse_device(answer, "bytes of addresses", p.reserved), allocation{};
@@ -112,9 +109,9 @@ class vmm_source {
     const std::size_t before = p.size;
     const device_status idle = with_.device.synchronize();
     // one handle always stays: a piece has a start
-    const device_status answer = idle ? take_down(p, std::max<std::size_t>(keep, 1)) : idle;
+    const device_status answer = idle ? take_down(p, larger(keep, 1)) : idle;
     if (!answer) refuse_device(answer, "bytes to unmap", before - keep);
-    p.requested = std::min(p.requested, p.size);
+    p.requested = smaller(p.requested, p.size);
     a.size = p.size;
     end(p, false);
     return before - p.size;
@@ -164,17 +161,20 @@ class vmm_source {
     bool busy;
   };
 
+  // <algorithm> would be half the weight of this header
+  [[nodiscard]] static constexpr std::size_t larger(std::size_t a, std::size_t b) noexcept { return a < b ? b : a; }
+  [[nodiscard]] static constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
   [[nodiscard]] static void* at(std::uintptr_t address) noexcept { return reinterpret_cast<void*>(address); }
 
   /// Maps pages until the piece has `size` bytes; on a refusal all of it is undone.
   [[nodiscard]] bool extend(piece& p, std::size_t size) noexcept {
     const std::size_t before = p.size;
     const std::size_t page = with_.device.page_bytes();
-    const std::size_t step = std::max(align_down(with_.step, page), page);
+    const std::size_t step = larger(align_down(with_.step, page), page);
     device_status answer;
     while (answer && p.size != size) {
       if (!room_for_handle(p)) return undo(p, before);
-      handle h{{}, std::min(step, size - p.size)};
+      handle h{{}, smaller(step, size - p.size)};
       answer = with_.device.create_pages(h.bytes, h.pages);
       if (!answer) break;
       answer = with_.device.map(at(p.address + p.size), h.bytes, h.pages);
