@@ -2,6 +2,9 @@
 
 #include <support/catch.hpp>
 
+#include <array>
+#include <bitset>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -192,6 +195,71 @@ TEST_CASE("two runs of one program give the same addresses, handles and findings
     return seen;
   };
   REQUIRE(run() == run());
+}
+
+// what must come before what as a graph, with every path written down; no clocks
+TEST_CASE("the first race of a random program is the one that a graph of its order has", "[device]") {
+  struct touched {
+    std::size_t node, slot;
+    bool writes;
+  };
+  std::size_t races = 0;
+  std::size_t clean = 0;
+  for (std::uint32_t seed = 1; seed != 401; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    const auto below = [&](std::uint32_t n) { return static_cast<std::size_t>(random() % n); };
+    sim_machine m;
+    sim_device d = m.device();
+    void* p = nullptr;
+    REQUIRE(d.allocate(4096, p));
+    std::array<sim_stream, 4> s{};  // the last one is the legacy default stream
+    std::array<sim_event, 3> e{};
+    for (std::size_t k = 0; k != 3; ++k) REQUIRE((d.create_stream(s[k]) && d.create_event(e[k])));
+    s[3] = d.legacy();
+    std::vector<std::bitset<128>> before(1);  // node 0: the host at the start
+    std::array<std::size_t, 4> last{};
+    std::array<std::size_t, 3> recorded{};
+    std::size_t host = 0;
+    std::vector<touched> seen;
+    const auto node = [&](std::initializer_list<std::size_t> from) {
+      std::bitset<128> all;
+      for (const std::size_t f : from) all |= before[f], all.set(f);
+      before.push_back(all);
+      return before.size() - 1;
+    };
+    // legacy work is behind all streams, and all work is behind the legacy work before it
+    const auto in_stream = [&](std::size_t k, std::size_t also) {
+      return last[k] = k == 3 ? node({host, last[0], last[1], last[2], last[3], also}) : node({host, last[k], last[3], also});
+    };
+    bool raced = false;
+    for (int step = 0; step != 60 && !raced; ++step) {
+      const std::size_t k = below(8) == 0 ? 3 : below(3);
+      const std::size_t event = below(3);
+      switch (below(7)) {
+        case 0: REQUIRE(d.record(e[event], s[k])); recorded[event] = in_stream(k, 0); break;
+        case 1: REQUIRE(d.wait(s[k], e[event])); in_stream(k, recorded[event]); break;
+        case 2: REQUIRE(d.record(e[event], s[k])); recorded[event] = in_stream(k, 0); break;
+        case 3: REQUIRE(d.wait(s[k], e[event])); in_stream(k, recorded[event]); break;
+        case 4:
+          if (below(3) != 0) break;
+          REQUIRE(d.synchronize_event(e[event]));
+          host = node({host, recorded[event]});
+          break;
+        default: {
+          const touched now{in_stream(k, 0), below(12), below(4) == 0};
+          for (const touched& t : seen) {
+            raced = raced || (t.slot == now.slot && (t.writes || now.writes) && !before[now.node][t.node]);
+          }
+          seen.push_back(now);
+          REQUIRE(d.launch(s[k], {{offset(p, 64 * now.slot), 64, now.writes ? sim_access::write : sim_access::read}}));
+        }
+      }
+      REQUIRE(m.violations() == (raced ? 1 : 0));
+    }
+    ++(raced ? races : clean);
+  }
+  REQUIRE((races > 50 && clean > 20));
 }
 
 TEST_CASE("calls from many threads are safe", "[device][threads]") {

@@ -1,9 +1,9 @@
 // Addresses that a simulated device hands out: lowest first, so that every run gives the same.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <vector>
 
 #include <tokenheap/core/allocation.hpp>
@@ -27,14 +27,15 @@ class sim_addresses {
       const std::uintptr_t at = align_up(g.begin, alignment);
       if (at >= g.end || g.end - at < bytes) continue;
       put(k, g.begin, at, at + bytes, g.end);
-      highest_ = std::max(highest_, at + bytes);
+      highest_ = highest_ < at + bytes ? at + bytes : highest_;
       return at;
     }
     return 0;
   }
   void give_back(std::uintptr_t begin, std::size_t bytes) {
     const std::uintptr_t end = begin + bytes;
-    auto at = std::lower_bound(gaps_.begin(), gaps_.end(), begin, [](const gap& g, std::uintptr_t a) { return g.begin < a; });
+    auto at = gaps_.begin();
+    while (at != gaps_.end() && at->begin < begin) ++at;
     const bool right = at != gaps_.end() && at->begin == end;
     const bool left = at != gaps_.begin() && std::prev(at)->end == begin;
     if (left && right) {

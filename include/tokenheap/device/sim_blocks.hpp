@@ -1,9 +1,10 @@
 // The memory that a simulated machine knows: pieces of its devices, pinned pieces, and mapped pages.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <utility>
 #include <vector>
 
 #include <tokenheap/device/sim_clock.hpp>
@@ -75,7 +76,16 @@ class sim_ranges {
 
  private:
   typename std::vector<Thing>::iterator first_behind(std::uintptr_t at) noexcept {
-    return std::upper_bound(all_.begin(), all_.end(), at, [](std::uintptr_t a, const Thing& t) { return a < t.begin; });
+    std::size_t from = 0;
+    for (std::size_t to = all_.size(); from != to;) {
+      const std::size_t middle = from + (to - from) / 2;
+      if (all_[middle].begin <= at) {
+        from = middle + 1;
+      } else {
+        to = middle;
+      }
+    }
+    return all_.begin() + static_cast<std::ptrdiff_t>(from);
   }
 
   std::vector<Thing> all_;

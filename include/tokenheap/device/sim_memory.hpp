@@ -1,7 +1,6 @@
 // The calls of a simulated machine that give memory of its devices and pinned memory of the host.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -162,7 +161,7 @@ class sim_memory : public sim_ordering {
   }
   void take(sim_unit& unit, std::size_t bytes) noexcept {
     unit.used += bytes;
-    unit.peak = std::max(unit.peak, unit.used);
+    if (unit.peak < unit.used) unit.peak = unit.used;
   }
   // real addresses for a backed device, when it is asked for the first time
   [[nodiscard]] bool reach(int ordinal) {

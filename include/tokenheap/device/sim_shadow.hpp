@@ -1,10 +1,11 @@
 // Who touched which bytes last: what decides whether two accesses can overlap in some timing.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include <tokenheap/device/sim_clock.hpp>
@@ -53,7 +54,7 @@ class sim_shadow {
     for (auto it = cells_.lower_bound(begin); at < end;) {
       if (it == cells_.end() || it->first > at) {
         cell gap;
-        gap.end = it == cells_.end() ? end : std::min(end, it->first);
+        gap.end = it == cells_.end() || end < it->first ? end : it->first;
         it = cells_.emplace_hint(it, at, std::move(gap));
       }
       it->second.note_read(now, clock);
@@ -71,8 +72,8 @@ class sim_shadow {
       const cell& c = it->second;
       const sim_epoch* const early = c.unordered(writes, clock);
       if (early == nullptr) continue;
-      out.begin = std::max(begin, it->first);
-      out.bytes = std::min(end, c.end) - out.begin;
+      out.begin = begin < it->first ? it->first : begin;
+      out.bytes = (end < c.end ? end : c.end) - out.begin;
       out.first = *early;
       out.first_writes = early == &c.write;
       return false;
@@ -103,8 +104,7 @@ class sim_shadow {
     }
     void note_read(const sim_epoch& now, const sim_clock& clock) {
       // a read that is ordered before this one says nothing more
-      reads.erase(std::remove_if(reads.begin(), reads.end(), [&](const sim_epoch& e) { return clock.covers(e); }),
-                  reads.end());
+      std::erase_if(reads, [&](const sim_epoch& e) { return clock.covers(e); });
       if (!read || clock.covers(read)) {
         read = now;
       } else {

@@ -1,10 +1,9 @@
 // Streams and events of a simulated machine: what is ordered behind what.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <iterator>
 #include <vector>
 
 #include <tokenheap/device/sim_core.hpp>
@@ -45,7 +44,6 @@ class sim_timeline : public sim_core {
   [[nodiscard]] std::uint32_t add_stream(int ordinal, bool blocking) {
     std::uint32_t slot = static_cast<std::uint32_t>(streams.size());
     if (!free_slots_.empty()) {
-      std::pop_heap(free_slots_.begin(), free_slots_.end(), std::greater<>());
       slot = free_slots_.back();
       free_slots_.pop_back();
     } else {
@@ -65,8 +63,9 @@ class sim_timeline : public sim_core {
     s.is_live = false;
     --live_streams;
     if (!options.reuse_handles) return;
-    free_slots_.push_back(slot);
-    std::push_heap(free_slots_.begin(), free_slots_.end(), std::greater<>());
+    auto at = free_slots_.end();
+    while (at != free_slots_.begin() && *std::prev(at) < slot) --at;
+    free_slots_.insert(at, slot);
   }
 
   /// The stream's next work waits for what the legacy rules say, as its last work did.
@@ -176,7 +175,7 @@ class sim_timeline : public sim_core {
   }
 
   std::uint64_t last_id_ = 0;
-  std::vector<std::uint32_t> free_slots_;     // a heap, lowest first
+  std::vector<std::uint32_t> free_slots_;     // the lowest is the last
   std::vector<sim_clock> orphans_;            // by device: the work of streams that were destroyed
   std::vector<sim_clock> blocking_orphans_;
 };
