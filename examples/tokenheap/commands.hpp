@@ -22,6 +22,7 @@ command declare_serve(CLI::App& app);
 command declare_prefix(CLI::App& app);
 command declare_waste(CLI::App& app);
 command declare_generate(CLI::App& app);
+command declare_replay(CLI::App& app);
 
 /// Says on stderr what went wrong and returns `bad_input`.
 int refuse(const complaint& why);

@@ -43,6 +43,7 @@ int run(int argc, char** argv) {
   add("waste", "slots that paging and a contiguous reservation leave empty", declare_waste);
   add("prefix", "replay the prefix ids of a trace through the prefix index", declare_prefix);
   add("generate", "print the requests of the seeded generator as a Mooncake trace", declare_generate);
+  add("replay", "replay an allocation trace through the caching allocator over a simulated device", declare_replay);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -16,11 +16,6 @@ namespace {
 // no request of either format comes near this; without a limit a device file would fill the memory
 constexpr std::size_t longest_line = std::size_t{64} << 20;
 
-struct file_closer {
-  void operator()(std::FILE* f) const { std::fclose(f); }
-};
-using file = std::unique_ptr<std::FILE, file_closer>;
-
 // lines of a file, without their ends; a last line needs no end
 class line_reader {
  public:
@@ -73,7 +68,11 @@ class line_reader {
   std::uint64_t number_ = 0;
 };
 
-complaint open_trace(const std::string& path, file& out) {
+bool blank(std::string_view line) { return line.find_first_not_of(" \t") == std::string_view::npos; }
+
+}  // namespace
+
+complaint open_trace(const std::string& path, file_handle& out) {
   struct stat about {};
   if (::stat(path.c_str(), &about) != 0) return fmt::format("{}: cannot be read: {}", path, std::strerror(errno));
   if (S_ISDIR(about.st_mode)) return fmt::format("{}: is a directory; a trace is one file", path);
@@ -83,47 +82,50 @@ complaint open_trace(const std::string& path, file& out) {
   return {};
 }
 
-bool blank(std::string_view line) { return line.find_first_not_of(" \t") == std::string_view::npos; }
-
-}  // namespace
-
-complaint read_trace(const std::string& path, trace_format format, const trace_sink& sink) {
-  file opened;
+complaint read_lines(const std::string& path, const line_sink& take, const end_sink& at_end) {
+  file_handle opened;
   if (complaint bad = open_trace(path, opened); !bad.empty()) return bad;
   line_reader lines(opened.get());
-  azure_parser azure;
-  bool wants_header = format == trace_format::azure;
-  std::uint64_t requests = 0;
   for (;;) {
     std::string_view line;
+    complaint bad;
     switch (lines.next(line)) {
       case line_reader::outcome::line:
+        if (!blank(line)) bad = take(line);
         break;
       case line_reader::outcome::end:
-        if (wants_header) return fmt::format("{}: line 1: field 'TIMESTAMP': the file is empty", path);
-        if (requests == 0) return fmt::format("{}: line {}: the file holds no request", path, lines.number());
-        return {};
+        bad = at_end();
+        return bad.empty() ? bad : fmt::format("{}: line {}: {}", path, lines.number(), bad);
       case line_reader::outcome::too_long:
         return fmt::format("{}: line {}: longer than {} bytes", path, lines.number(), longest_line);
       case line_reader::outcome::failed:
         return fmt::format("{}: line {}: reading failed: {}", path, lines.number(), std::strerror(errno));
     }
-    if (blank(line)) continue;
-    trace_request request;
-    complaint bad;
-    if (wants_header) {
-      bad = azure.header(line);
-    } else {
-      bad = format == trace_format::azure ? azure.row(line, request) : parse_mooncake_line(line, request);
-    }
     if (!bad.empty()) return fmt::format("{}: line {}: {}", path, lines.number(), bad);
-    if (!wants_header) {
-      if (bad = sink(std::move(request)); !bad.empty())
-        return fmt::format("{}: line {}: {}", path, lines.number(), bad);
-      ++requests;
-    }
-    wants_header = false;
   }
+}
+
+complaint read_trace(const std::string& path, trace_format format, const trace_sink& sink) {
+  azure_parser azure;
+  bool wants_header = format == trace_format::azure;
+  std::uint64_t requests = 0;
+  const auto take = [&](std::string_view line) -> complaint {
+    if (wants_header) {
+      wants_header = false;
+      return azure.header(line);
+    }
+    trace_request request;
+    if (complaint bad = format == trace_format::azure ? azure.row(line, request) : parse_mooncake_line(line, request);
+        !bad.empty()) {
+      return bad;
+    }
+    ++requests;
+    return sink(std::move(request));
+  };
+  return read_lines(path, take, [&]() -> complaint {
+    if (wants_header) return "field 'TIMESTAMP': the file is empty";
+    return requests == 0 ? "the file holds no request" : "";
+  });
 }
 
 }  // namespace program

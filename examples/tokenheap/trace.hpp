@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <functional>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace program {
@@ -29,6 +32,23 @@ enum class trace_format { mooncake, azure };
 
 /// Takes each request in the file's order; what it complains of ends the reading, with file and line in front of it.
 using trace_sink = std::function<complaint(trace_request&&)>;
+
+struct file_closer {
+  void operator()(std::FILE* f) const { std::fclose(f); }
+};
+using file_handle = std::unique_ptr<std::FILE, file_closer>;
+
+/// Opens a file or a pipe for reading, and nothing else.
+complaint open_trace(const std::string& path, file_handle& out);
+
+/// Takes each line of a file that is not blank, and what stands at its end; a complaint ends the reading.
+using line_sink = std::function<complaint(std::string_view)>;
+using end_sink = std::function<complaint()>;
+
+/// Reads a file line by line; memory does not grow with it, but for one long line.
+///
+/// Returns  an empty complaint, or what was complained of, with file and line in front of it
+complaint read_lines(const std::string& path, const line_sink& take, const end_sink& at_end);
 
 /// Reads a whole trace and hands every request to `sink`; memory does not grow with the file.
 ///

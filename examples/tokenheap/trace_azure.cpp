@@ -5,46 +5,11 @@
 
 #include <fmt/format.h>
 
+#include "fields.hpp"
 #include "trace.hpp"
 
 namespace program {
 namespace {
-
-// one CSV line into its fields; quotes may enclose a field, and a doubled quote inside stands for one
-complaint split(std::string_view line, std::vector<std::string>& fields) {
-  fields.clear();
-  for (std::size_t at = 0;;) {
-    std::string& field = fields.emplace_back();
-    if (at < line.size() && line[at] == '"') {
-      for (++at;; ++at) {
-        if (at >= line.size()) return fmt::format("column {}: the quote is not closed", fields.size());
-        if (line[at] == '"' && (at + 1 >= line.size() || line[at + 1] != '"')) break;
-        if (line[at] == '"') ++at;
-        field += line[at];
-      }
-      if (++at < line.size() && line[at] != ',') return fmt::format("column {}: text after the quote", fields.size());
-    } else {
-      const std::size_t end = std::min(line.find(',', at), line.size());
-      field = line.substr(at, end - at);
-      at = end;
-    }
-    if (at >= line.size()) return {};
-    ++at;
-  }
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-// what is shown of a bad field: short, and printable whatever the file holds
-std::string shown(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, 40)) out += c >= ' ' && c <= '~' ? c : '?';
-  return out;
-}
 
 complaint length_of(std::string_view name, std::string_view raw, std::uint32_t& out) {
   const std::string_view text = trimmed(raw);
@@ -138,7 +103,7 @@ std::optional<double> time_ms(std::string_view text) {
 
 complaint azure_parser::header(std::string_view line) {
   if (line.find('\0') != std::string_view::npos) return "field 'TIMESTAMP': a zero byte stands in the header";
-  if (complaint bad = split(line, fields_); !bad.empty()) return bad;
+  if (complaint bad = split_fields(line, fields_); !bad.empty()) return bad;
   columns_ = fields_.size();
   const auto find = [&](std::string_view name, std::size_t& at) -> complaint {
     std::size_t found = 0;
@@ -154,7 +119,7 @@ complaint azure_parser::header(std::string_view line) {
 }
 
 complaint azure_parser::row(std::string_view line, trace_request& out) {
-  if (complaint bad = split(line, fields_); !bad.empty()) return bad;
+  if (complaint bad = split_fields(line, fields_); !bad.empty()) return bad;
   // a line that was cut off lacks its last columns: name the first of ours that is gone
   constexpr std::array<std::string_view, 3> names{"TIMESTAMP", "ContextTokens", "GeneratedTokens"};
   const std::array<std::size_t, 3> at{time_, context_, generated_};

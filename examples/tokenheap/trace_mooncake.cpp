@@ -54,7 +54,8 @@ class request_events {
     if (field_ != hash_ids && v <= static_cast<double>(longest_request) && std::floor(v) == v)
       return number_unsigned(static_cast<std::uint64_t>(v));
     const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
-    if (std::floor(v) != v || (field_ == hash_ids && !digits)) return refuse(fmt::format("needs a whole number, found {}", shortened(text)));
+    if (std::floor(v) != v || (field_ == hash_ids && !digits))
+      return refuse(fmt::format("needs a whole number, found {}", shortened(text)));
     return refuse(fmt::format("{} is too large (at most {})", shortened(text),
                               field_ == hash_ids ? ~std::uint64_t{0} : longest_request));
   }
