@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <optional>
+#include <thread>
 
 #include "caching_kit.hpp"
 
@@ -281,4 +282,52 @@ TEST_CASE("caching_sleep: a device that refuses the way back too", "[caching_sle
     CHECK(r.holds(r.kv, 0x77));
     r.give_all();
   }
+}
+
+TEST_CASE("caching_sleep: others go on while a class sleeps and wakes", "[caching_sleep]") {
+  struct threaded : default_caching_policy {};
+  sim_machine machine(sim_options{.capacity = 256 * MiB, .one_host = true});
+  sim_device device = machine.device();
+  sim_device::stream streams[4];
+  for (auto& s : streams) REQUIRE(device.create_stream(s));
+  {
+    caching_allocator<sim_device, threaded> gpu(device);
+    std::size_t refused[4] = {};
+    std::vector<std::thread> threads;
+    for (std::size_t t = 0; t != 4; ++t) {
+      threads.emplace_back([&, t] {
+        allocation held[8] = {};
+        std::uint32_t seed = static_cast<std::uint32_t>(t) + 1;
+        for (int k = 0; k != 1500; ++k) {
+          seed = seed * 1664525 + 1013904223;
+          allocation& a = held[seed >> 29];
+          // two threads use scratch, two only hold weights: these may be asleep
+          const bool uses = t < 2;
+          const device_request with{.bytes = 512 + (seed >> 8) % (2 * MiB), .of = uses ? memory_class::scratch : memory_class::weights};
+          gpu.deallocate(streams[t], a);
+          shortage why{};
+          a = gpu.allocate(streams[t], with, &why);
+          if (!a) refused[t] += why.code == errc::in_use;
+          if (a && uses) static_cast<void>(device.launch_write(streams[t], a.data, a.size));
+        }
+        for (const allocation& a : held) gpu.deallocate(streams[t], a);
+      });
+    }
+    std::size_t failed = 0;
+    for (int k = 0; k != 60; ++k) {
+      failed += !gpu.sleep(memory_class::weights, {.keep_contents = k % 2 == 0});
+      failed += !gpu.wake(memory_class::weights);
+    }
+    for (std::thread& t : threads) t.join();
+    CHECK(failed == 0);
+    CHECK(refused[0] + refused[1] == 0);
+    CHECK(gpu.is_valid());
+    CHECK(gpu.stats().all.allocated_bytes.current == 0);
+    CHECK(gpu.asleep() == 0);
+    const device_stats now = gpu.stats();
+    CHECK(now.cached_bytes == now.all.reserved_bytes.current);
+  }
+  for (auto& s : streams) CHECK(device.destroy_stream(s));
+  CHECK(machine.violations() == 0);
+  CHECK(machine.is_clean());
 }
