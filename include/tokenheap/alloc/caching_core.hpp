@@ -75,11 +75,16 @@ class caching_core {
                                                              std::size_t alignment) noexcept {
     settle(shelf_number);
     const device_shelf<lists_shape>& s = shelves_[shelf_number];
-    if (!pieces_.spare(3)) [[unlikely]] return none;
+    if (is_refused(s, size, alignment) || !pieces_.spare(3)) [[unlikely]] return none;
     const std::uint32_t n = find(s, size, alignment);
     if (n == none) [[unlikely]] return none;
     retract(n);
     return carve(n, size, alignment);
+  }
+
+  /// True if no piece of the shelf can serve a request, because a smaller one found none and nothing came since.
+  [[nodiscard]] bool is_refused(const device_shelf<lists_shape>& s, std::size_t size, std::size_t alignment) const noexcept {
+    return s.refused.at == changes_ && size >= s.refused.size && alignment >= s.refused.alignment;
   }
 
   /// A piece that the shelf could give, or none. Requires a settled shelf
@@ -124,6 +129,7 @@ class caching_core {
       return;
     }
     device_shelf<lists_shape>& s = shelves_[shelf_number];
+    ++changes_;
     a.state = piece_state::cached;
     a.slack = static_cast<std::uint32_t>(clock_);
     s.warm = n;
@@ -247,6 +253,7 @@ class caching_core {
   std::uint32_t segment_count_ = 1;
   std::uint32_t spare_segment_ = 0;
   std::uint64_t clock_ = 0;      // requests so far: what idle ages are measured in
+  std::uint64_t changes_ = 0;    // counts what may turn a refusal into a grant: pieces that come back, memory that comes or goes
   std::size_t cached_ = 0;       // bytes on shelves
   std::size_t pending_ = 0;      // bytes that other streams may still use
   std::size_t out_ = 0;          // bytes in the hands of callers

@@ -99,6 +99,7 @@ class caching_growth : public caching_waits<Device, Policy> {
   void note_reserved(const device_segment& g, bool came, std::size_t segments, std::size_t bytes, device_action action,
                      std::size_t address, std::uint64_t id) noexcept {
     counters_.on_segment(g.large, came, segments, bytes);
+    ++this->changes_;
     ++(came ? num_device_alloc_ : num_device_free_);
     trace_.record({action, address, bytes, id});
   }
@@ -176,7 +177,12 @@ class caching_growth : public caching_waits<Device, Policy> {
   /// Reserves addresses for a shelf and makes one stretch without memory of them. Under the lock, which it lets go.
   [[nodiscard]] device_status reserve(const request& r) noexcept {
     const std::size_t least = align_up(r.size + (r.alignment > page_ ? r.alignment : 0), page_);
-    std::size_t bytes = options_.address_space != 0 ? options_.address_space : total_ + total_ / 8;
+    std::size_t bytes = options_.address_space;
+    if (bytes == 0) {
+      // addresses end too: after a few shelves that could each grow to the whole device, the many get less at a time
+      bytes = total_ + total_ / 8;
+      if (addresses_ / 8 >= total_) bytes /= 64;
+    }
     bytes = std::max(align_up(bytes, page_), least);
     // a request that can never have memory needs no addresses
     if (least < r.size || least > allowance() || (total_ != 0 && least > total_)) return {device_error::out_of_memory, 0};
@@ -203,6 +209,7 @@ class caching_growth : public caching_waits<Device, Policy> {
          .pool = r.pool, .shelf = r.shelf, .next = shelves_[r.shelf].first_growable, .first_unmapped = 0, .of = r.of,
          .kind = segment_kind::growable, .large = r.large, .asleep = false};
     shelves_[r.shelf].first_growable = number;
+    addresses_ += bytes;
     g.first = pieces_.make(g.address, bytes, number, piece_state::unmapped);
     pieces_[g.first].shelf = r.shelf;
     link_gap(g.first);
@@ -300,6 +307,7 @@ class caching_growth : public caching_waits<Device, Policy> {
   region_book<device_extent> extents_;
   std::size_t page_ = 0;
   std::size_t total_ = 0;
+  std::size_t addresses_ = 0;  // reserved for growable segments
   std::size_t num_device_alloc_ = 0;
   std::size_t num_device_free_ = 0;
 };

@@ -103,7 +103,14 @@ class caching_ladder : public caching_sleep<Device, Policy> {
     lock_.lock();
     const bool known = owners_.knows(r.owner);
     const bool allowed = known && owners_.room(r.owner) >= r.size;
+    const bool hopeless = allowed && is_hopeless(r);
+    if (hopeless && why == nullptr && options_.on_shortage.call == nullptr) [[likely]] {
+      ++this->num_ooms_;
+      trace_.record({device_action::oom, 0, r.size, r.stream.id});
+      return lock_.unlock(), allocation{};
+    }
     lock_.unlock();
+    if (hopeless) return refuse_device(r, {device_error::out_of_memory, 0}, why);
     if (!known) return refuse(r, errc::invalid_argument, {}, "add the owner with add_owner first", why);
     if (!allowed) {
       if (options_.on_pressure(r.size)) {
@@ -122,6 +129,9 @@ class caching_ladder : public caching_sleep<Device, Policy> {
     if (r.size > std::min(options_.limit, this->total_ == 0 ? max_allocation : this->total_))
       return refuse(r, errc::too_large, {}, "ask for less than the allocator's limit and the device's memory", why);
     growth_.lock();
+    lock_.lock();
+    const std::uint64_t changes = this->changes_;
+    lock_.unlock();
     if (this->sleeps(r.of)) return growth_.unlock(), refuse(r, errc::in_use, {}, "wake the class first", why);
     device_status status{};
     std::uint32_t n = search(r);
@@ -134,11 +144,34 @@ class caching_ladder : public caching_sleep<Device, Policy> {
     }
     if (n == none && status) n = this->grow(r, status);
     if (n == none && status.error == device_error::out_of_memory) n = last_rungs(r, status, free_to_wait);
+    if (n == none && free_to_wait) remember_refusal(r, changes);
     growth_.unlock();
     if (n == none) return refuse_device(r, status, why);
     lock_.lock();
     const allocation a = hand_over(n, r);
     return a ? a : refuse(r, errc::limit_reached, {}, "raise the owner's hard limit, or free what it holds", why);
+  }
+
+  /// True if a request must be refused by the allocator's own limit: what was refused since the last change was no more.
+  /// Under the lock.
+  [[nodiscard]] bool is_hopeless(const request& r) const noexcept {
+    if (r.shelf == 0 || options_.on_pressure || open_pools_.load(std::memory_order_relaxed) != 0) return false;
+    const auto& s = shelves_[r.shelf];
+    const std::size_t allowance = this->allowance();
+    return this->is_refused(s, r.size, r.alignment) && allowance <= s.refused.allowance && allowance < growth_of(r);
+  }
+  /// Bytes that serving a request takes from the device if nothing of it is cached.
+  [[nodiscard]] std::size_t growth_of(const request& r) const noexcept {
+    return this->kind_of(r.of) == segment_kind::growable ? align_up(r.size, this->page_) : this->fixed_size(r.size, r.large);
+  }
+
+  /// Every rung was tried: until something changes, requests like this one are refused at once. Holds the growth lock.
+  void remember_refusal(const request& r, std::uint64_t changes) noexcept {
+    const locked hold(lock_);
+    // what waits may be ready later, memory of pools may be let go, and large pieces may be kept from small requests
+    if (r.shelf == 0 || changes != this->changes_ || this->pending_ != 0 || this->pools_.knows(1)) return;
+    if (options_.max_split != ~std::size_t{0} || this->allowance() >= growth_of(r)) return;
+    shelves_[r.shelf].refused = {changes, r.size, r.alignment, this->allowance()};
   }
 
   /// The device has no more. Holds the growth lock, but not while the callback runs.

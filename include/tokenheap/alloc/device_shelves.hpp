@@ -12,6 +12,14 @@
 namespace tokenheap {
 inline namespace v0 {
 
+/// A request that found nothing on any rung, and when: until something changes, none like it needs to look again.
+struct shelf_refusal {
+  std::uint64_t at = ~std::uint64_t{0};  ///< on the allocator's count of changes
+  std::size_t size = 0;
+  std::size_t alignment = 0;
+  std::size_t allowance = 0;  ///< bytes that could still be reserved
+};
+
 /// The free memory of one stream for one kind of request.
 ///
 /// `warm` is the piece that came back last, not yet merged: a request of exactly its size takes it without a search, and
@@ -27,6 +35,7 @@ struct device_shelf {
   std::uint32_t next = 0;            ///< the next shelf of the same stream, outside the table
   memory_class of = memory_class::general;
   bool large = false;
+  shelf_refusal refused;
   bool passed_over = false;  ///< its stream could not be waited for in this round
 };
 
