@@ -258,7 +258,9 @@ TEST_CASE("caching_sleep: a call that fails leaves it asleep", "[caching_sleep]"
 }
 
 TEST_CASE("caching_sleep: a device that refuses the way back too", "[caching_sleep]") {
-  for (const sim_call undo : {sim_call::create_pages, sim_call::map, sim_call::set_access, sim_call::create_stream, sim_call::copy}) {
+  constexpr sim_call undone[] = {sim_call::create_pages, sim_call::map, sim_call::set_access, sim_call::create_stream,
+                                 sim_call::copy};
+  for (const sim_call undo : undone) {
     CAPTURE(to_text(undo));
     bedroom r;
     const std::size_t before = r.reserved();
@@ -303,7 +305,8 @@ TEST_CASE("caching_sleep: others go on while a class sleeps and wakes", "[cachin
           allocation& a = held[seed >> 29];
           // two threads use scratch, two only hold weights: these may be asleep
           const bool uses = t < 2;
-          const device_request with{.bytes = 512 + (seed >> 8) % (2 * MiB), .of = uses ? memory_class::scratch : memory_class::weights};
+          const memory_class of = uses ? memory_class::scratch : memory_class::weights;
+          const device_request with{.bytes = 512 + (seed >> 8) % (2 * MiB), .of = of};
           gpu.deallocate(streams[t], a);
           shortage why{};
           a = gpu.allocate(streams[t], with, &why);
