@@ -169,7 +169,8 @@ struct trim_and_take : stage<Policy> {
 /// The callback under pressure gives back a piece that it holds, and asks for one itself.
 template <class Policy>
 struct pressure : stage<Policy> {
-  explicit pressure(unsigned count) : stage<Policy>(4 * KiB, {.address_space = 16 * KiB, .on_pressure = {&relieve, this}}), threads(count) {
+  static caching_options relieved(pressure* self) { return {.address_space = 16 * KiB, .on_pressure = {&relieve, self}}; }
+  explicit pressure(unsigned count) : stage<Policy>(4 * KiB, relieved(this)), threads(count) {
     kept = this->take(0, 3 * KiB);
   }
   static bool relieve(void* user, std::size_t) noexcept {
