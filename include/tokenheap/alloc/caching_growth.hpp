@@ -253,11 +253,14 @@ class caching_growth : public caching_waits<Device, Policy> {
       // extents end at multiples of their size, so that what lies beside them can be given back alone
       const std::size_t here = address + done;
       const std::size_t piece = std::min(bytes - done, align_down(here, shape.extent) + shape.extent - here);
-      status = extents_.reserve_one() ? map_extent(here, piece) : device_status{device_error::out_of_memory, 0};
+      // a mapping is still here if the device once refused to take it away
+      if (const std::size_t k = extents_.find(here); k != extents_.size()) status = unmap_range(here, extents_[k].size);
+      if (status) status = extents_.reserve_one() ? map_extent(here, piece) : device_status{device_error::out_of_memory, 0};
       if (status) done += piece;
     }
     if (status) status = device_.set_access(reinterpret_cast<void*>(address), bytes);
-    if (!status) unmap_range(address, done);
+    // asked twice: what stays here is out of everybody's reach until the segment grows again at this place
+    if (!status && !unmap_range(address, done)) unmap_range(address, done);
     return status;
   }
 
@@ -272,12 +275,14 @@ class caching_growth : public caching_waits<Device, Policy> {
     return status;
   }
 
-  /// Takes the memory from behind a range of whole extents. Holds the growth lock alone.
-  void unmap_range(std::size_t address, std::size_t bytes) noexcept {
-    if (bytes == 0) return;
-    static_cast<void>(device_.unmap(reinterpret_cast<void*>(address), bytes));
+  /// Takes the memory from behind a range of whole extents; all of it, or nothing. Holds the growth lock alone.
+  device_status unmap_range(std::size_t address, std::size_t bytes) noexcept {
+    if (bytes == 0) return {};
+    const device_status status = device_.unmap(reinterpret_cast<void*>(address), bytes);
+    if (!status) return last_error_ = status;
     for (std::size_t k = extents_.find(address); k != extents_.size() && extents_[k].address < address + bytes;)
       extents_.erase(k);
+    return status;
   }
 
   void link_gap(std::uint32_t n) noexcept {

@@ -155,8 +155,9 @@ class caching_reclaim : public caching_growth<Device, Policy> {
     std::size_t from = 0;
     const std::size_t bytes = whole_extents(pieces_[n].offset, pieces_[n].size, from);
     lock_.unlock();
-    this->unmap_range(from, bytes);
+    const device_status status = this->unmap_range(from, bytes);
     lock_.lock();
+    if (!status) return this->shelve(n), 0;
     if (const std::size_t head = from - pieces_[n].offset; head != 0) {
       const std::uint32_t rest = pieces_.split(n, head);
       this->shelve(n);
