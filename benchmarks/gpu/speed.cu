@@ -120,7 +120,8 @@ int main(int count, char** words) {
   if (!d.create_stream_nonblocking(s) || !d.create_stream_nonblocking(t)) return 1;
   {
     caching_allocator<cuda_device> cache(d);
-    workloads("tokenheap caching_allocator, hot pair of 1 MiB", "tokenheap caching_allocator, random up to 1 MiB, 10^4 live", cache, s, 10'000);
+    workloads("tokenheap caching_allocator, hot pair of 1 MiB",
+              "tokenheap caching_allocator, random up to 1 MiB, 10^4 live", cache, s, 10'000);
   }
   {
     cuda_async_source async;

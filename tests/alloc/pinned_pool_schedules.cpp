@@ -72,13 +72,15 @@ TEST_CASE("no schedule of two threads with four preemptions hands a piece out be
 }
 
 TEST_CASE("two rounds each, with two preemptions") {
-  const explore_report found = explore<copies<told::of_the_stream, 2>>(explore_options{.preemptions = 2, .busy_answers = 3, .schedules = 400'000});
+  const explore_report found =
+      explore<copies<told::of_the_stream, 2>>(explore_options{.preemptions = 2, .busy_answers = 3, .schedules = 400'000});
   INFO(found.schedules << " schedules; " << found.broken << "; " << found.schedule);
   CHECK(found);
 }
 
 TEST_CASE("every device call may fail once, in every schedule with two preemptions") {
-  const explore_report found = explore<copies<told::of_the_stream, 1>>(explore_options{.preemptions = 2, .busy_answers = 2, .faults = 1, .schedules = 400'000});
+  const explore_report found =
+      explore<copies<told::of_the_stream, 1>>(explore_options{.preemptions = 2, .busy_answers = 2, .faults = 1, .schedules = 400'000});
   INFO(found.schedules << " schedules; " << found.broken << "; " << found.schedule);
   CHECK(found);
 }

@@ -4,7 +4,15 @@
 
 #include <cstring>
 
+#include <support/verdict.hpp>
+#include <tokenheap/check/device_contract.hpp>
+
 using namespace tokenheap;
+
+TEST_CASE("a host device keeps the contract of devices") {
+  host_device d;
+  REQUIRE_CONTRACT(check_device(d));
+}
 
 TEST_CASE("a host device does its work before the call returns") {
   host_device d;
@@ -63,7 +71,7 @@ TEST_CASE("what a host device refuses leaves the output as it was") {
   void* p = &here;
   CHECK(d.allocate_pinned(max_allocation, p).error == device_error::out_of_memory);
   CHECK(p == &here);
-  CHECK(d.register_host(&here, 4).error == device_error::unsupported);
+  CHECK(d.register_host(nullptr, 4).error == device_error::invalid_value);
   device_memory memory;
   CHECK(d.memory(memory));
   CHECK(memory.total >= memory.available);

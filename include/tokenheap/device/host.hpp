@@ -71,8 +71,11 @@ class host_device {
     const int error = linux_calls::unmap(made, whole);
     return error == 0 ? device_status{} : device_status{device_error::invalid_value, error};
   }
-  device_status register_host(void*, std::size_t) noexcept { return {device_error::unsupported, ENOTSUP}; }
-  device_status unregister_host(void*) noexcept { return {device_error::unsupported, ENOTSUP}; }
+  /// Done as it is: the one who copies is the CPU, which reaches all memory.
+  device_status register_host(void* p, std::size_t bytes) noexcept {
+    return p != nullptr && bytes != 0 ? device_status{} : device_status{device_error::invalid_value, EINVAL};
+  }
+  device_status unregister_host(void*) noexcept { return {}; }
 
   device_status create_stream(stream& out) noexcept {
     const std::uint64_t number = next.fetch_add(1, std::memory_order_relaxed);
