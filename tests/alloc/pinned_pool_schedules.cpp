@@ -80,7 +80,8 @@ TEST_CASE("two rounds each, with two preemptions") {
 
 TEST_CASE("every device call may fail once, in every schedule with two preemptions") {
   const explore_report found =
-      explore<copies<told::of_the_stream, 1>>(explore_options{.preemptions = 2, .busy_answers = 2, .faults = 1, .schedules = 400'000});
+      explore<copies<told::of_the_stream, 1>>(explore_options{.preemptions = 2, .busy_answers = 2, .faults = 1,
+                                                              .schedules = 400'000});
   INFO(found.schedules << " schedules; " << found.broken << "; " << found.schedule);
   CHECK(found);
 }
