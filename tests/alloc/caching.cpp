@@ -184,3 +184,40 @@ TEMPLATE_TEST_CASE("caching: a pool serves a capture without a forbidden call", 
   static_cast<void>(r.gpu().trim());
   CHECK(r.reserved() == 0);
 }
+
+TEMPLATE_TEST_CASE("caching: what was refused is refused at once until something changes", "[caching]", fixed_policy,
+                   growable_policy) {
+  rig<TestType> r(1 * GiB, {.limit = 40 * MiB});
+  const allocation a = r.take(20 * MiB);
+  const allocation b = r.take(12 * MiB);
+  REQUIRE(a);
+  REQUIRE(b);
+  for (int k = 0; k != 3; ++k) CHECK_FALSE(r.gpu().allocate(r.streams[0], 16 * MiB));
+  const std::size_t calls = r.machine.device_calls();
+  const std::size_t ooms = r.gpu().stats().num_ooms;
+  CHECK_FALSE(r.gpu().allocate(r.streams[0], 16 * MiB));
+  CHECK_FALSE(r.gpu().allocate(r.streams[0], 24 * MiB));
+  CHECK(r.machine.device_calls() == calls);
+  CHECK(r.gpu().stats().num_ooms == ooms + 2);
+  shortage why{};
+  CHECK_FALSE(r.gpu().allocate(r.streams[0], device_request{.bytes = 16 * MiB}, &why));
+  CHECK(why.code == errc::out_of_memory);
+  CHECK(why.need == 16 * MiB);
+  // less than what was refused may fit
+  const allocation small = r.take(8 * MiB);
+  CHECK(static_cast<bool>(small) == std::is_same_v<TestType, growable_policy>);
+  if (small) r.give(small);
+  CHECK_FALSE(r.gpu().allocate(r.streams[0], 24 * MiB));
+  // a piece that comes back
+  r.give(a);
+  const allocation again = r.take(16 * MiB);
+  CHECK(again);
+  // a higher limit
+  for (int k = 0; k != 3; ++k) CHECK_FALSE(r.gpu().allocate(r.streams[0], 20 * MiB));
+  r.gpu().set_limit(80 * MiB);
+  const allocation more = r.take(20 * MiB);
+  CHECK(more);
+  r.give(again);
+  r.give(b);
+  r.give(more);
+}

@@ -280,7 +280,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
       if (g.kind == segment_kind::fixed) {
         static_cast<void>(device_.deallocate(address));
       } else if constexpr (returns::can_grow) {
-        if (g.mapped != 0 && !g.asleep) unmap_all(g);
+        unmap_all(g);
         static_cast<void>(device_.unreserve(address, g.size));
       }
     }
@@ -293,16 +293,17 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   [[nodiscard]] static bool is_beyond_use(device_status s) noexcept {
     return s.error == device_error::gone || s.error == device_error::no_device || s.error == device_error::forked;
   }
+  /// One call for each run of extents, those included that the device once refused to take away.
   void unmap_all(const device_segment& g) noexcept {
-    for (std::uint32_t n = g.first; n != none; n = pieces_[n].right) {
-      // one call for each run of pages between two gaps
-      if (pieces_[n].state == piece_state::unmapped) continue;
-      const std::size_t from = pieces_[n].offset;
-      while (pieces_[n].right != none && pieces_[pieces_[n].right].state != piece_state::unmapped) n = pieces_[n].right;
-      this->unmap_range(from, pieces_[n].offset + pieces_[n].size - from);
+    for (std::size_t k = 0; k != this->extents_.size(); ++k) {
+      const std::size_t from = this->extents_[k].address;
+      if (from - g.address >= g.size) continue;
+      std::size_t end = from + this->extents_[k].size;
+      while (k + 1 != this->extents_.size() && this->extents_[k + 1].address == end && end - g.address < g.size)
+        end += this->extents_[++k].size;
+      static_cast<void>(device_.unmap(reinterpret_cast<void*>(from), end - from));
     }
   }
-
 };
 
 }  // namespace v0

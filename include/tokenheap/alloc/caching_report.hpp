@@ -114,7 +114,6 @@ class caching_report : public caching_reclaim<Device, Policy> {
 
   std::size_t num_alloc_retries_ = 0;
   std::size_t num_ooms_ = 0;
-  std::uint32_t first_deferred_ = 0;  // pieces given back during a capture whose events are still to be recorded
 
  private:
   struct sums {
@@ -154,7 +153,7 @@ class caching_report : public caching_reclaim<Device, Policy> {
                                (a.state == piece_state::cached && shelves_[a.shelf].warm == n);
       if (a.known != should_know || (a.known && pieces_.find(a.offset) != n)) return false;
     }
-    if (!g.asleep) found.mapped += mapped;
+    found.mapped += g.asleep ? g.still : mapped;
     return expected == g.address + g.size && live == g.live && mapped == g.mapped && check_gaps(number, gaps);
   }
 
@@ -170,7 +169,6 @@ class caching_report : public caching_reclaim<Device, Policy> {
   [[nodiscard]] std::size_t count_waiting() const noexcept {
     std::size_t count = 0;
     for (std::uint32_t u = this->first_waiting_; u != 0; u = uses_[u].next_piece) ++count;
-    for (std::uint32_t u = first_deferred_; u != 0; u = uses_[u].next_piece) ++count;
     return count;
   }
 };

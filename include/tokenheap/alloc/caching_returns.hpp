@@ -15,9 +15,8 @@ class caching_returns : public caching_report<Device, Policy> {
   using report_part = caching_report<Device, Policy>;
   using typename report_part::event;
   using typename report_part::stream;
-  using report_part::clock_, report_part::counters_, report_part::device_, report_part::first_deferred_,
-      report_part::growth_, report_part::last_error_, report_part::lock_, report_part::none, report_part::options_,
-      report_part::out_, report_part::owners_, report_part::pending_, report_part::pieces_, report_part::pools_,
+  using report_part::counters_, report_part::device_, report_part::growth_, report_part::last_error_, report_part::lock_,
+      report_part::none, report_part::options_, report_part::out_, report_part::owners_, report_part::pending_, report_part::pieces_, report_part::pools_,
       report_part::segments_, report_part::shelves_, report_part::trace_, report_part::uses_;
 
   using report_part::report_part;
@@ -52,15 +51,13 @@ class caching_returns : public caching_report<Device, Policy> {
     pending_ += p.size;
     const std::uint32_t first = p.uses;
     if (pools_.open_count() != 0) {
-      // recording an event now would make it part of the capture
-      uses_[first].piece = n;
-      uses_[first].next_piece = first_deferred_;
-      first_deferred_ = first;
+      // an event recorded now could become part of a capture: the first look after it records one
+      this->enqueue(n);
       return lock_.unlock();
     }
     lock_.unlock();
     // nobody else can reach the piece before it is in the queue
-    static_cast<void>(this->record_uses(first));
+    this->record_uses(first);
     const locked hold(lock_);
     this->enqueue(n);
   }
@@ -168,22 +165,9 @@ class caching_returns : public caching_report<Device, Policy> {
     return answer;
   }
   [[nodiscard]] errc close_pool(std::uint32_t pool) noexcept {
-    lock_.lock();
+    const locked hold(lock_);
     const errc answer = pools_.end(pool);
     open_pools_.store(pools_.open_count(), std::memory_order_relaxed);
-    std::uint32_t first = 0;
-    if (pools_.open_count() == 0) std::swap(first, first_deferred_);
-    lock_.unlock();
-    while (first != 0) {
-      lock_.lock();
-      const std::uint32_t next = uses_[first].next_piece;
-      const std::uint32_t n = uses_[first].piece;
-      lock_.unlock();
-      static_cast<void>(this->record_uses(first));
-      const locked hold(lock_);
-      this->enqueue(n);
-      first = next;
-    }
     return answer;
   }
 

@@ -125,31 +125,41 @@ class caching_waits : public caching_core<Device, Policy> {
     put_event(e);
   }
 
-  /// Records an event for each use of a pending piece that nobody else sees; true if every one was recorded.
-  [[nodiscard]] bool record_uses(std::uint32_t first) noexcept {
-    bool all = true;
+  /// Records an event for each use of a pending piece that nobody else sees; those that fail are tried again by `poll`.
+  void record_uses(std::uint32_t first) noexcept {
     for (std::uint32_t u = first; u != 0;) {
-      event e{};
-      device_status status = get_event(e);
-      if (status) {
-        lock_.lock();
-        const stream by = uses_[u].by;
-        lock_.unlock();
-        status = device_.record(e, by);
-        if (!status) put_event_unlocked(e);
-      }
+      record_use(u);
       const locked hold(lock_);
-      uses_[u].recorded = static_cast<bool>(status);
-      if (status) {
-        uses_[u].done = e;
-        ++num_events_;
-      } else {
-        last_error_ = status;
-        all = false;
-      }
       u = uses_[u].next;
     }
-    return all;
+  }
+
+  /// Records the event of one use; not while its stream is captured: the event would be part of the graph. Holds no lock.
+  void record_use(std::uint32_t u) noexcept {
+    lock_.lock();
+    const stream by = uses_[u].by;
+    lock_.unlock();
+    stream now{};
+    bool capturing = false;
+    event e{};
+    // the stream may have ended since it was noted, and its handle be another's
+    device_status status = device_.identify(by.handle, now);
+    if (status && !(now == by)) status = {device_error::invalid_handle, 0};
+    if (status) status = device_.is_capturing(by, capturing);
+    if (status && capturing) status = {device_error::capture_refused, 0};
+    if (status) status = get_event(e);
+    if (status) {
+      status = device_.record(e, by);
+      if (!status) put_event_unlocked(e);
+    }
+    const locked hold(lock_);
+    if (!status) {
+      last_error_ = status;
+      return;
+    }
+    uses_[u].recorded = true;
+    uses_[u].done = e;
+    ++num_events_;
   }
 
   // ---- pieces that wait ------------------------------------------------------------------------------------------------
@@ -164,6 +174,11 @@ class caching_waits : public caching_core<Device, Policy> {
     for (std::uint32_t first = first_waiting_; first != 0;) {
       bool done = true;
       for (std::uint32_t u = first; u != 0 && done; u = uses_[u].next) {
+        if (!uses_[u].recorded) {
+          lock_.unlock();
+          record_use(u);
+          lock_.lock();
+        }
         done = uses_[u].recorded;
         // events of one stream complete in order: behind one that is not ready none is
         for (std::size_t k = 0; k != busy_count && done; ++k) done = busy[k] != uses_[u].by.id;
