@@ -28,7 +28,8 @@ TEST_CASE("shortage: one line says need, limit, what is left, who has it and wha
   const std::string text(line);
   CHECK(text.size() == length);
   for (const char* part : {"pool 'kv'", "device 3", "need 4096", "limit 10000", "reserved 9488", "cached 2048",
-                           "largest piece 1024", "pending 77", "free on the device 512", "weights holds 7000 in 5", "fix: lower the batch"}) {
+                           "largest piece 1024", "pending 77",
+                           "free on the device 512", "weights holds 7000 in 5", "fix: lower the batch"}) {
     INFO(part << " in " << text);
     CHECK(text.find(part) != std::string::npos);
   }
