@@ -259,12 +259,12 @@ void register_all() {
     add_all(name, run);
     add(name, "limit_loop_alone", [=](benchmark::State& state) { run(state, of<nothing>{}); });
   }
-  for (const std::size_t holes : {64, 1024, 16'384, 65'536}) {
+  for (const std::size_t holes : {std::size_t{64}, std::size_t{1024}, std::size_t{16'384}, std::size_t{65'536}}) {
     add_all("device pair 1 KiB beside holes " + std::to_string(holes),
             [holes]<class C>(benchmark::State& state, of<C>) { pair<C>(state, 1024, holes); });
   }
   add_all("device hot pair 1 MiB", []<class C>(benchmark::State& state, of<C>) { pair<C>(state, 1 * MiB, 0); });
-  for (const std::size_t holes : {0, 16'384}) {
+  for (const std::size_t holes : {std::size_t{0}, std::size_t{16'384}}) {
     const std::string name = "device refusal beside holes " + std::to_string(holes);
     add(name, "tokenheap", [=](benchmark::State& s) { refusal<fast_policy>(s, asked::full_ladder, holes); });
     add(name, "tokenheap_try", [=](benchmark::State& s) { refusal<fast_policy>(s, asked::try_only, holes); });
