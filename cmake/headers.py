@@ -24,11 +24,11 @@ HOSTILE = ["small", "major", "minor", "makedev", "I", "linux", "unix", "i386", "
            "Status", "Success", "Always", "Unsorted"]
 # functions of POSIX; the standard library above floor 1 uses some of these names itself
 HOSTILE_LIGHT = ["index", "rindex", "signal", "link", "pipe", "free"]
-# preprocessed lines with g++: floors 0 and 1 are nearly free, no host header costs more than <memory> does, and the
-# suites of floor 6 start threads, which the umbrella pays too
-WEIGHT = {0: 3500, 1: 3500, 6: 38000}
-WEIGHT_OTHERS = 36000
-WEIGHT_UMBRELLA = 53000
+# preprocessed lines with g++: floors 0 and 1 are nearly free, no header above them costs much more than <mutex> does (36,000),
+# and the suites of floor 6 start threads, which the umbrella pays too
+WEIGHT = {0: 3500, 1: 3500, 6: 46000}
+WEIGHT_OTHERS = 43000
+WEIGHT_UMBRELLA = 68000
 
 
 def hostile_lines(names):

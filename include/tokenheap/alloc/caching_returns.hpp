@@ -16,8 +16,9 @@ class caching_returns : public caching_report<Device, Policy> {
   using typename report_part::event;
   using typename report_part::stream;
   using report_part::counters_, report_part::device_, report_part::growth_, report_part::last_error_, report_part::lock_,
-      report_part::none, report_part::options_, report_part::out_, report_part::owners_, report_part::pending_, report_part::pieces_, report_part::pools_,
-      report_part::segments_, report_part::shelves_, report_part::trace_, report_part::uses_;
+      report_part::none, report_part::options_, report_part::out_, report_part::owners_, report_part::pending_,
+      report_part::pieces_, report_part::pools_, report_part::segments_, report_part::shelves_, report_part::trace_,
+      report_part::uses_;
 
   using report_part::report_part;
 
