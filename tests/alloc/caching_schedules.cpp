@@ -239,7 +239,7 @@ void all_orders(const char* name) {
     CHECK(found);
     schedules += found.schedules;
   }
-  explore_options three{.preemptions = caching_programs::is_long() ? 3u : 2u, .schedules = 3'000'000};
+  explore_options three{.preemptions = caching_programs::is_long() ? 3u : 2u, .schedules = 100'000'000};
   found = explore([] { return Scenario(3); }, three);
   std::printf("%s, 3 threads, %zu preemptions: %zu schedules%s\n", name, three.preemptions, found.schedules,
               found.complete ? ", all" : "");
