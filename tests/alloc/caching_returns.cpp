@@ -125,11 +125,13 @@ TEMPLATE_TEST_CASE("S6: nothing that a capture forbids is called while a pool is
     }
     CHECK(device.end_capture(streams[0]));
     CHECK(gpu.end_pool(*pool) == errc::ok);
-    CHECK(gpu.stats().num_events == 2);
+    CHECK(gpu.stats().num_events == 0);
     machine.complete(streams[1]);
     machine.complete(streams[2]);
     CHECK(gpu.release_pool(*pool) == errc::ok);
+    // the first look after the capture records the events that it put off
     gpu.trim();
+    CHECK(gpu.stats().num_events == 2);
     CHECK(gpu.stats().pending_bytes == 0);
     CHECK(gpu.is_valid());
   }

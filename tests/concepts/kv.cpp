@@ -32,6 +32,7 @@ struct order_of_few : kv::lru {
 template <class Self>
 struct some_index {
   using position = std::uint32_t;
+  using options = kv::index_options;
   static tokenheap::result<Self> open(const kv::index_options&) noexcept { return Self{}; }
   std::size_t match(position, const kv::token*, std::size_t, kv::block_id*) const noexcept { return 0; }
   void publish(position, const kv::block_id*, std::size_t) noexcept {}

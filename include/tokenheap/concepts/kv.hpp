@@ -96,8 +96,12 @@ template <class Index>
 concept names_positions = requires { typename Index::position; };
 
 template <class Index>
-concept can_open_an_index = requires(std::size_t n, std::uint64_t seed, const char* name) {
-  { Index::open({.blocks = n, .block_tokens = n, .seed = seed, .name = name}) } noexcept -> std::same_as<result<Index>>;
+concept can_open_an_index = requires(typename Index::options& with, std::size_t n, std::uint64_t seed, const char* name) {
+  with.blocks = n;
+  with.block_tokens = n;
+  with.seed = seed;
+  with.name = name;
+  { Index::open(with) } noexcept -> std::same_as<result<Index>>;
 };
 
 template <class Index>
@@ -189,7 +193,7 @@ concept has_roots = can_hold_roots<Index> && can_share_roots<Index> && can_let_r
 /// Knows which block holds which prefix: `match` walks, `publish` adds a run below a position, `remove` forgets blocks.
 ///
 /// Positions stand for prefixes, and 0 for nowhere. match and publish compare tokens, so that a wrong hit is
-/// impossible, and none of the three allocates. `open` takes an aggregate with blocks, block_tokens, seed and name.
+/// impossible, and none of the three allocates. `open` takes `options`, an aggregate with blocks, block_tokens, seed and name.
 template <class Index>
 concept prefix_index = std::default_initializable<Index> && std::movable<Index> && names_positions<Index> &&
                        can_open_an_index<Index> && can_match<Index> && can_publish<Index> && can_forget<Index> &&
