@@ -110,6 +110,7 @@ class caching_growth : public caching_waits<Device, Policy> {
   struct site {
     std::uint32_t gap = 0;      // the stretch without memory
     std::uint32_t ahead = 0;    // a free piece in front of it, or none
+    std::uint32_t behind = 0;   // a free piece at its other end, or none
     std::size_t bytes = 0;      // how many bytes of the stretch need memory
     std::size_t start = ~std::size_t{0};
   };
@@ -128,7 +129,9 @@ class caching_growth : public caching_waits<Device, Policy> {
         if (at.gap == none) return status = {device_error::out_of_memory, 0}, none;
       }
       if (!pieces_.spare(4)) return status = {device_error::out_of_memory, 0}, none;
+      // what the place counts on is held, or others could take it while the device is asked
       if (at.ahead != none) this->retract(at.ahead);
+      if (at.behind != none) this->retract(at.behind);
       const std::size_t gap = pieces_[at.gap].size;
       // a step of a few percent keeps the number of device calls small where many small requests come
       const std::size_t share = align_down(segments_[pieces_[at.gap].segment].mapped / 32, page_);
@@ -138,15 +141,17 @@ class caching_growth : public caching_waits<Device, Policy> {
       if (status.error == device_error::out_of_memory && wanted != at.bytes) status = put_memory(at.gap, at.bytes, r.stream);
       if (!status) {
         if (at.ahead != none) this->shelve(at.ahead);
+        if (at.behind != none) this->shelve(at.behind);
         return none;
       }
       // the stretch with memory is free now: it and the piece ahead of it are one
       std::uint32_t n = at.gap;
       pieces_[n].shelf = r.shelf;
       if (at.ahead != none) pieces_.absorb_right(n = at.ahead);
-      if (const std::uint32_t right = pieces_[n].right; this->is_cached(right, r.shelf)) {
-        this->retract(right);
+      if (at.behind != none && pieces_[n].right == at.behind) {
         pieces_.absorb_right(n);
+      } else if (at.behind != none) {
+        this->shelve(at.behind);
       }
       return this->carve(n, r.size, r.alignment);
     }
@@ -168,7 +173,7 @@ class caching_growth : public caching_waits<Device, Policy> {
         if (from > end || end - from < r.size || start >= best.start) continue;
         const std::size_t last = from + r.size;
         const std::size_t bytes = last <= a.offset ? page_ : align_up(std::min(last, a.offset + a.size) - a.offset, page_);
-        best = {gap, ahead, std::min(bytes, a.size), start};
+        best = {gap, ahead, behind, std::min(bytes, a.size), start};
       }
     }
     return best;
@@ -279,7 +284,10 @@ class caching_growth : public caching_waits<Device, Policy> {
   device_status unmap_range(std::size_t address, std::size_t bytes) noexcept {
     if (bytes == 0) return {};
     const device_status status = device_.unmap(reinterpret_cast<void*>(address), bytes);
-    if (!status) return last_error_ = status;
+    if (!status) {
+      const locked hold(lock_);
+      return this->note_error(status);
+    }
     for (std::size_t k = extents_.find(address); k != extents_.size() && extents_[k].address < address + bytes;)
       extents_.erase(k);
     return status;

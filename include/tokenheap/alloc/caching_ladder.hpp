@@ -148,6 +148,11 @@ class caching_ladder : public caching_sleep<Device, Policy> {
     growth_.unlock();
     if (n == none) return refuse_device(r, status, why);
     lock_.lock();
+    if (pieces_[n].size > owners_.room(r.owner)) {
+      // others of the same owner were faster
+      this->give(n, pieces_[n].shelf);
+      n = none;
+    }
     const allocation a = hand_over(n, r);
     return a ? a : refuse(r, errc::limit_reached, {}, "raise the owner's hard limit, or free what it holds", why);
   }
@@ -155,7 +160,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   /// True if a request must be refused by the allocator's own limit: what was refused since the last change was no more.
   /// Under the lock.
   [[nodiscard]] bool is_hopeless(const request& r) const noexcept {
-    if (r.shelf == 0 || options_.on_pressure || open_pools_.load(std::memory_order_relaxed) != 0) return false;
+    if (r.shelf == 0 || this->pending_ != 0 || options_.on_pressure || open_pools_.load(std::memory_order_relaxed) != 0) return false;
     const auto& s = shelves_[r.shelf];
     const std::size_t allowance = this->allowance();
     return this->is_refused(s, r.size, r.alignment) && allowance <= s.refused.allowance && allowance < growth_of(r);
@@ -215,7 +220,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
 
   /// Gives idle segments back before growing, when more than a share of the limit is reserved.
   void collect(const request& r) noexcept {
-    if (options_.collect_above <= 0) return;
+    if (options_.collect_above <= 0 || this->total_ == 0) return;
     lock_.lock();
     const std::size_t limit = std::min(options_.limit, this->total_);
     const auto threshold = static_cast<std::size_t>(static_cast<double>(limit) * options_.collect_above);
@@ -285,7 +290,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
       }
     }
     for (std::uint32_t met = 1; met != shelves_.streams_end(); ++met)
-      if (shelves_.of(met).retired) static_cast<void>(device_.destroy_event(shelves_.of(met).last));
+      if (shelves_.of(met).has_last) static_cast<void>(device_.destroy_event(shelves_.of(met).last));
     for (std::uint32_t u = 1; u < this->use_count_; ++u)
       if (uses_[u].recorded) static_cast<void>(device_.destroy_event(uses_[u].done));
     for (event e{}; this->idle_events_.take(e);) static_cast<void>(device_.destroy_event(e));

@@ -31,7 +31,7 @@ enum class segment_kind : std::uint8_t {
 
 /// When a stream may take memory that another stream freed; it then waits on the device for the other's work so far.
 enum class borrowing : std::uint8_t {
-  never,               ///< streams do not share, not even before a request fails
+  never,               ///< only after a wait for the whole device, before a request fails
   when_out_of_memory,  ///< only when the device has no more: growing is cheaper than a wait
   always,              ///< before growing: memory is dearer than a wait
 };

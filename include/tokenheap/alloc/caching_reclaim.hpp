@@ -65,7 +65,7 @@ class caching_reclaim : public caching_growth<Device, Policy> {
     const device_status status = device_.deallocate(reinterpret_cast<void*>(address));
     const locked hold(lock_);
     if (!status) {
-      last_error_ = status;
+      this->note_error(status);
       for (std::uint32_t n = segments_[number].first; n != none;) n = pieces_[this->shelve(n)].right;
       return 0;
     }
@@ -124,7 +124,10 @@ class caching_reclaim : public caching_growth<Device, Policy> {
     } else if (entry.retired) {
       status = device_.synchronize_event(entry.last);
     } else {
-      status = device_.synchronize(entry.stream);
+      typename growth::stream now{};
+      status = device_.identify(entry.stream.handle, now);
+      // the handle of a stream that ended without a word may be another's
+      if (status) status = now == entry.stream ? device_.synchronize(entry.stream) : device_.synchronize();
     }
     std::size_t given = 0;
     while (chain != none) {
@@ -134,7 +137,10 @@ class caching_reclaim : public caching_growth<Device, Policy> {
       if (status && pieces_.spare(3)) given += unmap_piece(n);
       else this->shelve(n);
     }
-    if (!status) last_error_ = status;
+    if (!status) {
+      const locked hold(lock_);
+      this->note_error(status);
+    }
     return given;
   }
 
@@ -154,16 +160,20 @@ class caching_reclaim : public caching_growth<Device, Policy> {
   [[nodiscard]] std::size_t unmap_piece(std::uint32_t n) noexcept {
     std::size_t from = 0;
     const std::size_t bytes = whole_extents(pieces_[n].offset, pieces_[n].size, from);
+    // cut before the lock is let go: the nodes for it are there now
+    std::uint32_t head = none;
+    if (from != pieces_[n].offset) {
+      head = n;
+      n = pieces_.split(n, from - pieces_[n].offset);
+    }
+    const std::uint32_t tail = bytes != pieces_[n].size ? pieces_.split(n, bytes) : none;
     lock_.unlock();
     const device_status status = this->unmap_range(from, bytes);
     lock_.lock();
-    if (!status) return this->shelve(n), 0;
-    if (const std::size_t head = from - pieces_[n].offset; head != 0) {
-      const std::uint32_t rest = pieces_.split(n, head);
-      this->shelve(n);
-      n = rest;
-    }
-    if (bytes != pieces_[n].size) this->shelve(pieces_.split(n, bytes));
+    if (head != none) this->shelve(head);
+    if (!status) this->shelve(n);
+    if (tail != none) this->shelve(tail);
+    if (!status) return 0;
     device_segment& g = segments_[pieces_[n].segment];
     g.mapped -= bytes;
     reserved_ -= bytes;
@@ -203,7 +213,7 @@ class caching_reclaim : public caching_growth<Device, Policy> {
     lock_.unlock();
     const device_status status = device_.synchronize();
     const locked hold(lock_);
-    if (!status) last_error_ = status;
+    if (!status) this->note_error(status);
     while (chain != none) {
       const std::uint32_t n = chain;
       chain = pieces_[n].after;

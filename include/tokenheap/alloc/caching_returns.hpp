@@ -35,9 +35,12 @@ class caching_returns : public caching_report<Device, Policy> {
       const std::uint32_t met = shelves_.meet(*on);
       const std::uint32_t shelf = met == 0 ? 0 : shelves_.open(met, g.pool, g.of, g.large);
       if (shelf == 0) [[unlikely]] return lock_.unlock(), complain(errc::out_of_memory, a);
-      if (shelves_.of(met).retired) [[unlikely]] revive(met);
       p.shelf = shelf;
     }
+    // a stream that was said to end and is named again goes on
+    if (const std::uint32_t home = shelves_[p.shelf].stream; on != nullptr && shelves_.of(home).retired) [[unlikely]]
+      revive(home);
+    if (p.uses != 0) [[unlikely]] this->drop_use_of(n, shelves_.of(shelves_[p.shelf].stream).stream);
     const bool is_used = p.uses != 0;
     out_ -= p.size;
     owners_.give(p.owner, p.size);
@@ -50,6 +53,7 @@ class caching_returns : public caching_report<Device, Policy> {
     }
     p.state = piece_state::pending;
     pending_ += p.size;
+    ++this->changes_;
     const std::uint32_t first = p.uses;
     if (pools_.open_count() != 0) {
       // an event recorded now could become part of a capture: the first look after it records one
@@ -97,7 +101,8 @@ class caching_returns : public caching_report<Device, Policy> {
     lock_.lock();
     const std::uint32_t n = pieces_.find(address_of(a.data));
     errc wrong = n == none ? errc::foreign_pointer : pieces_[n].state != piece_state::out ? errc::double_free : errc::ok;
-    if (wrong == errc::ok && !(shelves_.of(shelves_[pieces_[n].shelf].stream).stream == by) && !this->add_use(n, by))
+    // noted for its own stream too: it may be given back on another
+    if (wrong == errc::ok && !this->add_use(n, by))
       wrong = errc::out_of_memory;
     lock_.unlock();
     return wrong == errc::foreign_pointer ? blame(address_of(a.data)) : wrong;
@@ -110,26 +115,25 @@ class caching_returns : public caching_report<Device, Policy> {
     lock_.lock();
     const std::uint32_t met = shelves_.find(s);
     const bool done = met == 0 || shelves_.of(met).retired;
+    const bool again = met != 0 && shelves_.of(met).has_last;
+    event last = again ? shelves_.of(met).last : event{};
     lock_.unlock();
     if (done) return errc::ok;
-    event last{};
-    device_status status = this->get_event(last);
+    device_status status = again ? device_status{} : this->get_event(last);
     if (status) {
       status = device_.record(last, s);
-      if (!status) this->put_event_unlocked(last);
+      if (!status && !again) this->put_event_unlocked(last);
     }
     const locked hold(lock_);
-    if (!status) return last_error_ = status, errc::device_failed;
+    if (!status) return this->note_error(status), errc::device_failed;
     ++this->num_events_;
-    shelves_.of(met).last = last;
-    shelves_.of(met).retired = true;
+    auto& entry = shelves_.of(met);
+    entry.last = last;
+    entry.has_last = entry.retired = true;
     return errc::ok;
   }
-  /// A stream that was said to end is used again. Under the lock.
-  void revive(std::uint32_t met) noexcept {
-    shelves_.of(met).retired = false;
-    this->put_event(shelves_.of(met).last);
-  }
+  /// A stream that was said to end is used again; somebody may wait for its event, which stays. Under the lock.
+  void revive(std::uint32_t met) noexcept { shelves_.of(met).retired = false; }
 
   std::size_t trim_to(std::size_t keep) noexcept {
     const locked alone(growth_);

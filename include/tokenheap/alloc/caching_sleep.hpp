@@ -14,7 +14,7 @@ class caching_sleep : public caching_returns<Device, Policy> {
  protected:
   using awake = caching_returns<Device, Policy>;
   using typename awake::book;
-  using awake::can_grow, awake::clock_, awake::device_, awake::extents_, awake::growth_, awake::last_error_, awake::lock_,
+  using awake::can_grow, awake::clock_, awake::device_, awake::extents_, awake::growth_, awake::lock_,
       awake::none, awake::open_pools_, awake::options_, awake::pieces_, awake::reserved_, awake::segment_count_,
       awake::segments_;
 
@@ -256,6 +256,7 @@ class caching_sleep : public caching_returns<Device, Policy> {
   void rise() noexcept {
     forget_kept(0, true);
     const locked hold(lock_);
+    ++this->changes_;
     for (std::uint32_t b = 0; b != bed_count_; ++b) {
       device_segment& g = segments_[beds_[b]];
       g.asleep = false;
@@ -335,7 +336,7 @@ class caching_sleep : public caching_returns<Device, Policy> {
   }
   void note_error(device_status status) noexcept {
     const locked hold(lock_);
-    last_error_ = status;
+    awake::note_error(status);
   }
 
   [[nodiscard]] failure refuse_sleep(device_status status, std::size_t need) noexcept {

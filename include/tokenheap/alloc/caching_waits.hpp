@@ -86,6 +86,18 @@ class caching_waits : public caching_core<Device, Policy> {
     this->give(n, a.shelf);
   }
 
+  /// Ends the use of a piece by one stream, if there is one: the stream that it is given back on is ordered anyway.
+  void drop_use_of(std::uint32_t n, stream by) noexcept {
+    for (std::uint32_t* at = &pieces_[n].uses; *at != 0; at = &uses_[*at].next) {
+      const std::uint32_t u = *at;
+      if (!(uses_[u].by == by)) continue;
+      *at = uses_[u].next;
+      uses_[u].next = spare_use_;
+      spare_use_ = u;
+      return;
+    }
+  }
+
   [[nodiscard]] std::uint64_t id_of(std::uint32_t shelf) const noexcept {
     return shelves_.of(shelves_[shelf].stream).stream.id;
   }
@@ -154,7 +166,7 @@ class caching_waits : public caching_core<Device, Policy> {
     }
     const locked hold(lock_);
     if (!status) {
-      last_error_ = status;
+      note_error(status);
       return;
     }
     uses_[u].recorded = true;
@@ -237,7 +249,9 @@ class caching_waits : public caching_core<Device, Policy> {
     if (!status) return status;
     status = device_.record(e, entry.stream);
     if (status) {
+      lock_.lock();
       ++num_events_;
+      lock_.unlock();
       status = device_.wait(to, e);
     }
     // a wait has taken the state of the event: it may be recorded anew
@@ -268,7 +282,7 @@ class caching_waits : public caching_core<Device, Policy> {
         for (std::uint32_t k = 1; k != shelves_.end(); ++k) shelves_[k].passed_over = false;
         return got;
       }
-      last_error_ = status;
+      note_error(status);
       shelves_[donor].passed_over = true;
       this->give(got, donor);
       this->settle(donor);
@@ -318,7 +332,7 @@ class caching_waits : public caching_core<Device, Policy> {
     }
     const locked hold(lock_);
     if (!status || !pieces_.spare(3)) {
-      if (!status) last_error_ = status;
+      if (!status) note_error(status);
       enqueue(n);
       return none;
     }
@@ -352,6 +366,13 @@ class caching_waits : public caching_core<Device, Policy> {
     }
     if (best != 0) unqueue(before_best, best);
     return best;
+  }
+
+  /// Remembers what the device said last; a refusal on the way is no reason to refuse again. Under one of the locks.
+  device_status note_error(device_status status) noexcept {
+    last_error_ = status;
+    ++this->changes_;
+    return status;
   }
 
   Device device_;

@@ -35,7 +35,7 @@ class device_owners {
  public:
   explicit device_owners(const Book& book) noexcept : owners_(book) {}
 
-  /// Adds an owner, or changes the limits of the class that has its name; the number goes into requests.
+  /// Adds an owner; the number goes into requests.
   [[nodiscard]] result<std::uint16_t> add(const owner_options& with) noexcept {
     if (!prepare() || count_ == 0xFFFF || !owners_.ensure(count_ + 1)) {
       return failure{.code = errc::out_of_memory, .pool = with.name, .what = "owners", .need = 1, .available = 0,

@@ -46,7 +46,8 @@ struct met_stream {
   std::uint32_t before = 0;
   std::uint32_t after = 0;
   typename Device::stream stream{};
-  typename Device::event last{};  ///< all work of a retired stream
+  typename Device::event last{};  ///< all work of a retired stream; kept for the next time if it comes back
+  bool has_last = false;
   bool retired = false;
   bool lost = false;  ///< destroyed without notice: only a wait for the whole device makes its memory safe
   std::uint32_t shelves[2 * memory_classes] = {};
