@@ -21,8 +21,8 @@ ALLOC = "include/tokenheap/alloc/"
 # name, what the bug is, header, what stands there, what the bug makes of it
 MUTANTS = [
     ("record-after-wait", "the event is recorded after the other stream was told to wait for it", "caching_waits.hpp",
-     "    status = device_.record(e, entry.stream);\n    if (status) {\n      ++num_events_;\n      status = device_.wait(to, e);\n    }",
-     "    status = device_.wait(to, e);\n    if (status) {\n      ++num_events_;\n      status = device_.record(e, entry.stream);\n    }"),
+     "    status = device_.record(e, entry.stream);\n    if (status) {\n      lock_.lock();\n      ++num_events_;\n      lock_.unlock();\n      status = device_.wait(to, e);\n    }",
+     "    status = device_.wait(to, e);\n    if (status) {\n      lock_.lock();\n      ++num_events_;\n      lock_.unlock();\n      status = device_.record(e, entry.stream);\n    }"),
     ("no-wait", "a piece of another stream is taken without a wait", "caching_waits.hpp",
      "      status = device_.wait(to, e);\n    }", "    }"),
     ("merge-across-streams", "neighbours merge whatever their streams: the dependency of one is lost", "caching_core.hpp",
@@ -40,7 +40,7 @@ MUTANTS = [
     ("use-record-error-ignored", "a use whose event was not recorded counts as done", "caching_waits.hpp",
      "        done = uses_[u].recorded;\n", "        if (!uses_[u].recorded) continue;\n"),
     ("unmap-without-wait", "pages go while their stream still uses them", "caching_reclaim.hpp",
-     "      status = device_.synchronize(entry.stream);\n", "      status = {};\n"),
+     "now == entry.stream ? device_.synchronize(entry.stream) : device_.synchronize();", "device_status{};"),
     ("sync-error-ignored", "a failed wait for the device is taken for a wait", "caching_reclaim.hpp",
      "      if (status) pieces_[n].shelf = r.shelf;\n", "      pieces_[n].shelf = r.shelf;\n"),
     ("pool-in-use-released", "the memory of a pool that graphs still use is given back", "caching_reclaim.hpp",
@@ -63,7 +63,7 @@ MUTANTS = [
     ("failed-borrow-keeps", "a piece that could not be waited for stays with nobody", "caching_waits.hpp",
      "      this->give(got, donor);\n", ""),
     ("failed-map-loses", "the free piece ahead of a failed mapping is lost", "caching_growth.hpp",
-     "        if (at.ahead != none) this->shelve(at.ahead);\n        return none;\n", "        return none;\n"),
+     "        if (at.ahead != none) this->shelve(at.ahead);\n        if (at.behind", "        if (at.behind"),
 ]
 
 

@@ -1,5 +1,7 @@
 #include <tokenheap/alloc/caching.hpp>
 
+#include <utility>
+
 #include "caching_kit.hpp"
 
 using namespace caching_kit;
@@ -220,4 +222,93 @@ TEMPLATE_TEST_CASE("caching: what was refused is refused at once until something
   r.give(again);
   r.give(b);
   r.give(more);
+}
+
+TEMPLATE_TEST_CASE("caching: a use by its own stream counts where a piece is given back on another", "[caching]", fixed_policy,
+                   growable_policy) {
+  rig<TestType> r;
+  const allocation p = r.take(4 * MiB, 0);
+  CHECK(r.gpu().record_stream(p, r.streams[0]) == errc::ok);
+  r.give(p, 1);
+  CHECK(r.gpu().stats().pending_bytes == 4 * MiB);
+  // taken by the stream that it was given to: not before the work of the first one is done
+  const allocation q = r.take(4 * MiB, 1);
+  r.give(q, 1);
+}
+
+TEMPLATE_TEST_CASE("caching: a stream that was retired and is named again goes on", "[caching]", fixed_policy, growable_policy) {
+  rig<borrowing_policy<TestType, borrowing::always>> r;
+  const allocation p = r.take(4 * MiB, 0);
+  CHECK(r.gpu().retire(r.streams[0]) == errc::ok);
+  CHECK(r.device.launch_write(r.streams[0], p.data, p.size));
+  r.give(p, 0);
+  const allocation q = r.take(4 * MiB, 1);
+  CHECK(q.data == p.data);
+  r.give(q, 1);
+  CHECK(r.gpu().retire(r.streams[0]) == errc::ok);
+}
+
+TEMPLATE_TEST_CASE("caching: a refusal is forgotten when a piece waits, and after a call that failed", "[caching]", fixed_policy,
+                   growable_policy) {
+  rig<TestType> r(8 * GiB, {.limit = 20 * MiB});
+  const allocation p = r.take(20 * MiB, 0);
+  CHECK_FALSE(r.take(20 * MiB, 0));
+  CHECK(r.gpu().record_stream(p, r.streams[1]) == errc::ok);
+  r.give(p, 0);
+  CHECK(r.device.synchronize());
+  const allocation q = r.take(20 * MiB, 0);
+  CHECK(q);
+  r.gpu().deallocate(r.streams[0], q);
+  // another class needs what is idle here, and the device refuses to take it back for a while
+  for (const sim_call call : {sim_call::deallocate, sim_call::unmap}) r.machine.fail_always(call, device_error::failed);
+  CHECK_FALSE(r.take(20 * MiB, 0, memory_class::kv));
+  r.machine.clear_faults();
+  const allocation x = r.take(20 * MiB, 0, memory_class::kv);
+  CHECK(x);
+  r.give(x, 0);
+}
+
+namespace {
+// runs something of the test's own while a growth has let go of the lock
+struct interrupted_device : sim_device {
+  interrupted_device(const sim_device& d) : sim_device(d) {}
+  device_status set_access(void* p, std::size_t n) noexcept {
+    const device_status answer = sim_device::set_access(p, n);
+    if (call != nullptr) (*std::exchange(call, nullptr))();
+    return answer;
+  }
+  static inline void (*call)() = nullptr;
+};
+}  // namespace
+
+TEST_CASE("caching: a growth holds the free pieces that it counts on", "[caching]") {
+  using allocator = caching_allocator<interrupted_device, default_caching_policy>;
+  sim_machine machine;
+  interrupted_device device{machine.device()};
+  static sim_device::stream s;
+  REQUIRE(device.create_stream(s));
+  {
+    static allocator* gpu;
+    static allocation other;
+    other = {};
+    allocator made(device);
+    gpu = &made;
+    allocation a[6];
+    for (allocation& one : a) one = made.allocate(s, 16 * MiB);
+    made.deallocate(s, a[2]);
+    CHECK(made.trim() == 16 * MiB);
+    made.deallocate(s, a[3]);
+    // the gap and the free piece behind it are just enough; somebody else asks for that piece meanwhile
+    interrupted_device::call = [] { other = gpu->try_allocate(s, {.bytes = 16 * MiB}); };
+    const allocation x = made.allocate(s, 32 * MiB);
+    CHECK(x);
+    CHECK_FALSE(other);
+    CHECK(made.is_valid());
+    for (const std::size_t k : {0u, 1u, 4u, 5u}) made.deallocate(s, a[k]);
+    made.deallocate(s, x);
+    CHECK(made.is_valid());
+  }
+  CHECK(device.destroy_stream(s));
+  CHECK(machine.violations() == 0);
+  CHECK(machine.is_clean());
 }

@@ -132,11 +132,7 @@ class caching_growth : public caching_waits<Device, Policy> {
       // what the place counts on is held, or others could take it while the device is asked
       if (at.ahead != none) this->retract(at.ahead);
       if (at.behind != none) this->retract(at.behind);
-      const std::size_t gap = pieces_[at.gap].size;
-      // a step of a few percent keeps the number of device calls small where many small requests come
-      const std::size_t share = align_down(segments_[pieces_[at.gap].segment].mapped / 32, page_);
-      const std::size_t step = std::max(std::min(share, shape.extent), page_);
-      const std::size_t wanted = std::min(std::max(at.bytes, step), gap);
+      const std::size_t wanted = step_of(at);
       status = put_memory(at.gap, wanted, r.stream);
       if (status.error == device_error::out_of_memory && wanted != at.bytes) status = put_memory(at.gap, at.bytes, r.stream);
       if (!status) {
@@ -155,6 +151,13 @@ class caching_growth : public caching_waits<Device, Policy> {
       }
       return this->carve(n, r.size, r.alignment);
     }
+  }
+
+  /// How much of a gap gets memory: steps of a few percent keep device calls rare where many small requests come.
+  [[nodiscard]] std::size_t step_of(const site& at) const noexcept {
+    const std::size_t share = align_down(segments_[pieces_[at.gap].segment].mapped / 32, page_);
+    const std::size_t step = std::max(std::min(share, shape.extent), page_);
+    return std::min(std::max(at.bytes, step), pieces_[at.gap].size);
   }
 
   /// The lowest place for a request in the segments of its shelf. Under the lock.

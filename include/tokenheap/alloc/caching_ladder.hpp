@@ -160,7 +160,8 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   /// True if a request must be refused by the allocator's own limit: what was refused since the last change was no more.
   /// Under the lock.
   [[nodiscard]] bool is_hopeless(const request& r) const noexcept {
-    if (r.shelf == 0 || this->pending_ != 0 || options_.on_pressure || open_pools_.load(std::memory_order_relaxed) != 0) return false;
+    if (r.shelf == 0 || this->pending_ != 0 || options_.on_pressure) return false;
+    if (open_pools_.load(std::memory_order_relaxed) != 0) return false;
     const auto& s = shelves_[r.shelf];
     const std::size_t allowance = this->allowance();
     return this->is_refused(s, r.size, r.alignment) && allowance <= s.refused.allowance && allowance < growth_of(r);

@@ -118,17 +118,7 @@ class caching_reclaim : public caching_growth<Device, Policy> {
     const auto entry = shelves_.of(shelves_[shelf].stream);
     lock_.unlock();
     if (chain == none) return 0;
-    device_status status{};
-    if (entry.lost) {
-      status = device_.synchronize();
-    } else if (entry.retired) {
-      status = device_.synchronize_event(entry.last);
-    } else {
-      typename growth::stream now{};
-      status = device_.identify(entry.stream.handle, now);
-      // the handle of a stream that ended without a word may be another's
-      if (status) status = now == entry.stream ? device_.synchronize(entry.stream) : device_.synchronize();
-    }
+    const device_status status = wait_for(entry);
     std::size_t given = 0;
     while (chain != none) {
       const locked hold(lock_);
@@ -142,6 +132,17 @@ class caching_reclaim : public caching_growth<Device, Policy> {
       this->note_error(status);
     }
     return given;
+  }
+
+  /// Waits for all that a met stream was given. Holds the growth lock only.
+  [[nodiscard]] device_status wait_for(const met_stream<Device>& entry) noexcept {
+    if (entry.lost) return device_.synchronize();
+    if (entry.retired) return device_.synchronize_event(entry.last);
+    typename growth::stream now{};
+    const device_status status = device_.identify(entry.stream.handle, now);
+    if (!status) return status;
+    // the handle of a stream that ended without a word may be another's
+    return now == entry.stream ? device_.synchronize(entry.stream) : device_.synchronize();
   }
 
   /// The whole extents in a range: their bytes, and where they start.

@@ -51,10 +51,15 @@ class caching_returns : public caching_report<Device, Policy> {
       this->give(n, p.shelf);
       return lock_.unlock();
     }
-    p.state = piece_state::pending;
-    pending_ += p.size;
+    set_waiting(n);
+  }
+
+  /// A piece that came back waits for the other streams that use it. Enters with the lock and leaves without it.
+  void set_waiting(std::uint32_t n) noexcept {
+    pieces_[n].state = piece_state::pending;
+    pending_ += pieces_[n].size;
     ++this->changes_;
-    const std::uint32_t first = p.uses;
+    const std::uint32_t first = pieces_[n].uses;
     if (pools_.open_count() != 0) {
       // an event recorded now could become part of a capture: the first look after it records one
       this->enqueue(n);
