@@ -19,7 +19,7 @@ struct odd_addresses : sim_device {
     if (s) out = offset(out, 1);
     return s;
   }
-  status deallocate(void* p) noexcept { return p == nullptr ? status{} : sim_device::deallocate(offset(p, ~std::size_t{0})); }
+  status deallocate(void* p) noexcept { return p == nullptr ? status{} : sim_device::deallocate(static_cast<std::byte*>(p) - 1); }
 };
 struct spoils_its_output : sim_device {
   status allocate(std::size_t n, void*& out) noexcept { return out = nullptr, sim_device::allocate(n, out); }

@@ -4,3 +4,11 @@
 #define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>
 #endif
+
+#include <tokenheap/alloc/annotate.hpp>
+
+#if defined(TOKENHEAP_HAS_ASAN)
+/// Memory that nobody has is refused, as without the sanitizer, instead of ending the program.
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+#endif
