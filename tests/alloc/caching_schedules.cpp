@@ -235,11 +235,13 @@ void all_orders(const char* name) {
     two.preemptions = caching_programs::is_slow ? 2 : 3;
     two.schedules = 1'000'000;
     found = explore([] { return Scenario(2); }, two);
-    std::printf("%s, 2 threads, %zu preemptions: %zu schedules%s\n", name, two.preemptions, found.schedules, found.complete ? ", all" : "");
+    std::printf("%s, 2 threads, %zu preemptions: %zu schedules%s\n", name, two.preemptions, found.schedules,
+                found.complete ? ", all" : "");
     CHECK(found);
     schedules += found.schedules;
   }
-  explore_options three{.preemptions = (caching_programs::is_long() ? 3u : 2u) - (caching_programs::is_slow ? 1u : 0u), .schedules = 100'000'000};
+  const std::size_t switches = (caching_programs::is_long() ? 3 : 2) - (caching_programs::is_slow ? 1 : 0);
+  explore_options three{.preemptions = switches, .schedules = 100'000'000};
   found = explore([] { return Scenario(3); }, three);
   std::printf("%s, 3 threads, %zu preemptions: %zu schedules%s\n", name, three.preemptions, found.schedules,
               found.complete ? ", all" : "");
