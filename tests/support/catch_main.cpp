@@ -5,10 +5,13 @@
 #include <catch2/catch.hpp>
 #endif
 
-#include <tokenheap/alloc/annotate.hpp>
+#include <tokenheap/check/fiber.hpp>  // says which sanitizer watches
 
+/// Memory that nobody has is refused, as without a sanitizer, instead of ending the program.
 #if defined(TOKENHEAP_HAS_ASAN)
-/// Memory that nobody has is refused, as without the sanitizer, instead of ending the program.
 extern "C" const char* __asan_default_options();
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+#elif defined(TOKENHEAP_HAS_TSAN)
+extern "C" const char* __tsan_default_options();
+extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
 #endif
