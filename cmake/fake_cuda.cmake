@@ -6,6 +6,9 @@ if(NOT TARGET tokenheap::cuda)
 endif()
 
 tokenheap_add_floor_tests(fake_cuda)
+if(NOT TARGET tests_fake_cuda)
+  return()
+endif()
 target_sources(tests_fake_cuda PRIVATE fake_cuda/runtime/runtime.cpp)
 # the headers alone: its runtime library would answer instead of ours
 target_include_directories(tests_fake_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
