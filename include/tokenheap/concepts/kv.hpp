@@ -22,6 +22,12 @@ using block_id = std::uint32_t;
 /// The id that no block has.
 inline constexpr block_id no_block = ~block_id{0};
 
+/// Who a block belongs to, as the engine numbers its tenants; 0 is everybody who says nothing.
+using tenant_id = std::uint32_t;
+
+/// The highest number that a tenant can have.
+inline constexpr tenant_id max_tenant = ~tenant_id{0} - 1;
+
 /// The most blocks that one pool takes: two bits of an id are the library's own.
 inline constexpr std::size_t max_blocks = (std::size_t{1} << 30) - 2;
 
@@ -214,9 +220,19 @@ concept names_an_order = requires { typename P::evict; } && eviction_order<typen
 template <class P>
 concept names_events = requires { typename P::events; } && hears_of_clearing<typename P::events>;
 
-/// The bundle of choices for a block pool: lock, guard, prefixes, evict, events. Inherit `kv::default_policy`.
+template <class S>
+concept says_whether_it_scrubs = requires(S& s, std::size_t blocks) {
+  { S::enabled } -> std::convertible_to<bool>;
+  { s.open(blocks) } noexcept -> std::same_as<bool>;
+  { s.count() } noexcept -> std::same_as<std::size_t>;
+};
 template <class P>
-concept pool_policy = names_a_lock<P> && names_a_guard<P> && names_an_index<P> && names_an_order<P> && names_events<P>;
+concept names_a_scrub = requires { typename P::scrub; } && says_whether_it_scrubs<typename P::scrub>;
+
+/// The bundle of choices for a block pool: lock, guard, prefixes, evict, events, scrub. Inherit `kv::default_policy`.
+template <class P>
+concept pool_policy = names_a_lock<P> && names_a_guard<P> && names_an_index<P> && names_an_order<P> &&
+                      names_events<P> && names_a_scrub<P>;
 
 }  // namespace kv
 }  // namespace v0

@@ -44,12 +44,7 @@ class block_pool {
 
   /// A pool of ids alone: the engine knows where its blocks lie.
   [[nodiscard]] static result<block_pool> open(const options& with) noexcept {
-    if (const failure wrong = why_not(with); wrong.code != errc::ok) return wrong;
-    auto* made = new (std::nothrow) state;
-    if (made == nullptr) return detail::refuse(errc::out_of_memory, with, "a block pool", 1, 0, "free some memory");
-    if (const failure wrong = made->open(with); wrong.code != errc::ok) return delete made, wrong;
-    made->join();
-    return block_pool(made);
+    return make(with, {});
   }
 
   /// A pool over one piece of memory that it asks `below` for, and gives back when it ends.
@@ -57,27 +52,23 @@ class block_pool {
   [[nodiscard]] static result<block_pool> open(const options& with, const layout& shape, Source& below) noexcept {
     std::size_t bytes = 0;
     if (const failure wrong = why_not(with, shape, bytes); wrong.code != errc::ok) return wrong;
-    result<block_pool> made = open(with);
-    if (!made) return made.why();
     const allocation memory = below.allocate(bytes, block_alignment);
     if (!memory) {
       return detail::refuse(errc::out_of_memory, with, "bytes for all blocks", bytes, 0,
                             "use fewer blocks or a larger source");
     }
-    made->state_->memory() = {memory.data, memory.size, Source::space::cpu_accessible, shape, &below,
-                              [](void* source, allocation piece) noexcept {
-                                static_cast<Source*>(source)->deallocate(piece);
-                              }};
+    result<block_pool> made = make(with, {memory.data, memory.size, Source::space::cpu_accessible, shape, &below,
+                                          [](void* source, allocation piece) noexcept {
+                                            static_cast<Source*>(source)->deallocate(piece);
+                                          }});
+    if (!made) below.deallocate(memory);
     return made;
   }
 
   /// A pool over memory that the engine owns; it must outlive the pool.
   [[nodiscard]] static result<block_pool> open(const options& with, const tensor& memory) noexcept {
     if (const failure wrong = why_not(with, memory); wrong.code != errc::ok) return wrong;
-    result<block_pool> made = open(with);
-    if (!made) return made.why();
-    made->state_->memory() = {memory.data, memory.bytes, memory.cpu_accessible, memory.shape, nullptr, nullptr};
-    return made;
+    return make(with, {memory.data, memory.bytes, memory.cpu_accessible, memory.shape, nullptr, nullptr});
   }
 
   block_pool(block_pool&& other) noexcept : state_(other.state_) { other.state_ = nullptr; }
@@ -207,10 +198,28 @@ class block_pool {
 
   explicit block_pool(state* made) noexcept : state_(made) {}
 
+  [[nodiscard]] static result<block_pool> make(const options& with, const pool_memory& memory) noexcept;
+
   TOKENHEAP_COLD void report(errc code, block_id id) noexcept;
 
   state* state_ = nullptr;
 };
+
+template <pool_policy Policy>
+result<block_pool<Policy>> block_pool<Policy>::make(const options& with, const pool_memory& memory) noexcept {
+  if (const failure wrong = why_not(with); wrong.code != errc::ok) return wrong;
+  auto* made = new (std::nothrow) state;
+  if (made == nullptr) return detail::refuse(errc::out_of_memory, with, "a block pool", 1, 0, "free some memory");
+  failure wrong = made->open(with);
+  made->memory() = memory;
+  if (wrong.code == errc::ok && !made->can_wipe()) {
+    wrong = detail::refuse(errc::unsupported, with, "a policy that scrubs blocks which the CPU cannot reach", 0, 0,
+                           "give the options a fill in `wipe`");
+  }
+  if (wrong.code != errc::ok) return delete made, wrong;
+  made->join();
+  return block_pool(made);
+}
 
 template <pool_policy Policy>
 void block_pool<Policy>::close() noexcept {

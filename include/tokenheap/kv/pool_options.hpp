@@ -8,6 +8,7 @@
 #include <tokenheap/core/allocation.hpp>
 #include <tokenheap/core/result.hpp>
 #include <tokenheap/kv/layout.hpp>
+#include <tokenheap/kv/scrub.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -28,6 +29,7 @@ struct pool_options {
   const char* name = "kv";
   std::uint64_t seed = 0;         ///< of the prefix index's hash
   block_copy copy{};
+  block_fill wipe{};              ///< for a policy that scrubs, where the CPU cannot touch the memory
 };
 
 /// What a pool holds at one moment. free + cached + live == total, always.
@@ -41,6 +43,7 @@ struct pool_stats {
   std::size_t evictions = 0;
   std::size_t asked_tokens = 0;   ///< prompt tokens of all sequences that were opened with the cache
   std::size_t reused_tokens = 0;  ///< those of them that were found
+  std::size_t scrubbed = 0;       ///< blocks that were wiped
   std::size_t bookkeeping_bytes = 0;
 
   /// What can be had at once.

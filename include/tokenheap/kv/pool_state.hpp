@@ -13,6 +13,7 @@
 #include <tokenheap/kv/layout.hpp>
 #include <tokenheap/kv/pool_options.hpp>
 #include <tokenheap/kv/prefix_index.hpp>
+#include <tokenheap/kv/scrub.hpp>
 #include <tokenheap/policy/guard.hpp>
 #include <tokenheap/policy/lock.hpp>
 #include <tokenheap/policy/none.hpp>
@@ -35,6 +36,7 @@ struct default_policy {
   using prefixes = radix_index<>;
   using evict = lru;
   using events = no_events;
+  using scrub = no_scrub;
 };
 
 static_assert(pool_policy<default_policy>);
@@ -53,13 +55,15 @@ class pool_state {
  public:
   using prefixes = typename Policy::prefixes;
   using position = typename prefixes::position;
+  static constexpr bool scrubs = Policy::scrub::enabled;
 
   [[nodiscard]] failure open(const pool_options& with) noexcept {
     options_ = with;
     first_ = with.null_block ? 1 : 0;
     end_ = static_cast<block_id>(with.blocks + first_);
     fresh_ = first_;
-    const bool room = states_.open(end_) && stack_.open(end_) && order_.open(with.cache ? end_ : 0);
+    const bool room =
+        states_.open(end_) && stack_.open(end_) && order_.open(with.cache ? end_ : 0) && scrub_.open(end_);
     if (!room) {
       return {.code = errc::out_of_memory, .pool = with.name, .what = "rows of a block pool, in blocks",
               .need = with.blocks, .limit = max_blocks, .fix = "use fewer blocks"};
@@ -81,8 +85,8 @@ class pool_state {
   /// Who may give a block back: those of a sequence only leave in the order that keeps its prefix whole.
   enum class owner : bool { alone, request };
 
-  /// Hands out `n` blocks with one reference each. Requires n <= available().
-  void take(block_id* out, std::size_t n, owner whose) noexcept {
+  /// Hands out `n` blocks with one reference each, wiped if the policy says so. Requires n <= available().
+  void take(block_id* out, std::size_t n, owner whose, tenant_id tenant = 0) noexcept {
     const std::uint32_t references = whose == owner::request ? 1 | sequence_bit : 1;
     std::size_t taken = 0;
     for (; taken < n && top_ != 0; ++taken) states_[out[taken] = stack_[--top_]].references = references;
@@ -90,6 +94,9 @@ class pool_state {
     if (taken < n) evict(out + taken, n - taken, references);
     live_ += n;
     if (live_ > peak_live_) peak_live_ = live_;
+    if constexpr (scrubs) {
+      scrub_.on_take(out, n, tenant, [this](const block_id* ids, std::size_t count) { wipe(ids, count); });
+    }
   }
 
   /// Drops one reference of a block that stands alone; the last one makes it free.
@@ -104,6 +111,7 @@ class pool_state {
     ++at.generation;
     --live_;
     stack_[top_++] = id;
+    freed(&id, 1);
     return errc::ok;
   }
 
@@ -117,6 +125,7 @@ class pool_state {
       if (id - first_ < count && states_[id].references == 1) {
         states_[id] = {0, states_[id].generation + 1};
         stack_[top++] = id;
+        freed(&id, 1);
       } else if (const errc wrong = give(id); wrong != errc::ok) {
         worst = wrong;
         which = id;
@@ -147,6 +156,7 @@ class pool_state {
       at = {0, at.generation + 1};
       --live_;
       stack_[top_++] = id;
+      freed(&id, 1);
     }
     cache(chain, end);
   }
@@ -208,6 +218,10 @@ class pool_state {
     if (options_.copy.run != nullptr) return options_.copy.run(options_.copy.user, from, to);
     std::memcpy(address(to), address(from), memory_.shape.block_bytes());
   }
+  /// True unless the policy scrubs and nothing could wipe a block: no fill was given and the CPU has no address.
+  [[nodiscard]] bool can_wipe() const noexcept {
+    return !scrubs || options_.wipe.run != nullptr || (memory_.data != nullptr && memory_.cpu_accessible);
+  }
   [[nodiscard]] bool can_copy() const noexcept {
     return options_.copy.run != nullptr || (memory_.data != nullptr && memory_.cpu_accessible);
   }
@@ -220,12 +234,16 @@ class pool_state {
                       .limit = total(), .fix = fix});
   }
 
+  /// A number that no request had before.
+  [[nodiscard]] std::uint64_t next_request() noexcept { return ++requests_; }
   void count_reuse(std::size_t asked, std::size_t reused) noexcept { asked_ += asked, reused_ += reused; }
 
   [[nodiscard]] pool_stats stats() const noexcept {
     return {.total = total(), .free = free_count(), .cached = order_.size(), .live = live_, .published = index_.size(),
             .peak_live = peak_live_, .evictions = evictions_, .asked_tokens = asked_, .reused_tokens = reused_,
-            .bookkeeping_bytes = sizeof *this + states_.bytes() + stack_.bytes() + order_.bytes() + index_.bytes()};
+            .scrubbed = scrub_.count(),
+            .bookkeeping_bytes = sizeof *this + states_.bytes() + stack_.bytes() + order_.bytes() + index_.bytes() +
+                                 scrub_.bytes()};
   }
 
   /// Walks every block, the free stack, the order and the index, and counts again what the books say.
@@ -303,6 +321,19 @@ class pool_state {
     state* const states = states_.first();
     for (std::size_t at = 0; at < n; ++at) states[out[at]].references = references;
     evictions_ += n;
+    freed(out, n);
+  }
+
+  // nobody holds these blocks and nobody can find them
+  void freed(const block_id* ids, std::size_t n) noexcept {
+    if constexpr (scrubs) {
+      scrub_.on_free(ids, n, [this](const block_id* dirty, std::size_t count) { wipe(dirty, count); });
+    }
+  }
+
+  void wipe(const block_id* ids, std::size_t n) noexcept {
+    if (options_.wipe.run != nullptr) return options_.wipe.run(options_.wipe.user, ids, n);
+    for (std::size_t at = 0; at < n; ++at) std::memset(address(ids[at]), 0, memory_.shape.block_bytes());
   }
 
   [[nodiscard]] static std::uint64_t fingerprint(block_id id) noexcept {
@@ -345,10 +376,12 @@ class pool_state {
   std::size_t asked_ = 0;
   std::size_t reused_ = 0;
   std::size_t holders_ = 0;
+  std::uint64_t requests_ = 0;
   pool_memory memory_{};
   [[no_unique_address]] typename Policy::lock lock_;
   [[no_unique_address]] typename Policy::guard guard_;
   [[no_unique_address]] typename Policy::events events_;
+  [[no_unique_address]] typename Policy::scrub scrub_;
 };
 
 }  // namespace kv

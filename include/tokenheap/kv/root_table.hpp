@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <tokenheap/concepts/kv.hpp>
 #include <tokenheap/core/allocation.hpp>
 #include <tokenheap/kv/column.hpp>
 
@@ -15,12 +16,15 @@ namespace kv {
 
 /// What two requests must have in common, besides tokens, to share blocks.
 ///
-/// `salt` is opaque bytes of any length: a tenant, a user, a secret. `adapter` is the engine's number of a LoRA
-/// adapter or of anything else that changes keys and values; 0 is none. No salt and a salt of 0 bytes are the same.
+/// `salt` is opaque bytes of any length: a user, a secret. `adapter` is the engine's number of a LoRA adapter or of
+/// anything else that changes keys and values; 0 is none. `tenant` is who pays; `request` tells apart what nobody may
+/// share, 0 is none. No salt and a salt of 0 bytes are the same.
 struct prefix_key {
   const void* salt = nullptr;
   std::size_t salt_bytes = 0;
   std::uint64_t adapter = 0;
+  tenant_id tenant = 0;
+  std::uint64_t request = 0;
 };
 
 /// Keeps one root for each key in use and forgets it when the last holder lets go.
@@ -89,13 +93,17 @@ class root_table {
     unsigned char* salt;
     std::size_t salt_bytes;
     std::uint64_t adapter;
+    std::uint64_t request;
     std::uint64_t mixed;
+    tenant_id tenant;
     std::uint32_t child;
     std::uint32_t holders;
     std::uint32_t next;  // in its bucket, or among those that wait for use
   };
 
-  [[nodiscard]] static bool is_plain(const prefix_key& key) noexcept { return key.salt_bytes == 0 && key.adapter == 0; }
+  [[nodiscard]] static bool is_plain(const prefix_key& key) noexcept {
+    return key.salt_bytes == 0 && key.adapter == 0 && key.tenant == 0 && key.request == 0;
+  }
 
   [[nodiscard]] static bool is_broken(const prefix_key& key) noexcept {
     return key.salt == nullptr && key.salt_bytes != 0;
@@ -103,6 +111,8 @@ class root_table {
 
   [[nodiscard]] std::uint64_t hash(const prefix_key& key) const noexcept {
     std::uint64_t mixed = seed_ ^ (key.adapter + 0x9e3779b97f4a7c15);
+    mixed = (mixed ^ key.tenant) * 0xd6e8feb86659fd93;
+    mixed = (mixed ^ key.request) * 0xd6e8feb86659fd93;
     const auto* bytes = static_cast<const unsigned char*>(key.salt);
     for (std::size_t at = 0; at < key.salt_bytes; ++at) mixed = (mixed ^ bytes[at]) * 0x100000001b3;
     mixed = (mixed ^ (mixed >> 32)) * 0xd6e8feb86659fd93;
@@ -113,6 +123,7 @@ class root_table {
     for (std::uint32_t at = buckets_[mixed & (buckets_.size() - 1)]; at != 0; at = roots_[at].next) {
       const root& r = roots_[at];
       if (r.mixed != mixed || r.adapter != key.adapter || r.salt_bytes != key.salt_bytes) continue;
+      if (r.tenant != key.tenant || r.request != key.request) continue;
       if (key.salt_bytes == 0 || std::memcmp(r.salt, key.salt, key.salt_bytes) == 0) return at;
     }
     return 0;
@@ -126,7 +137,7 @@ class root_table {
     const std::uint32_t at = waiting_ != 0 ? waiting_ : used_++;
     if (at == waiting_) waiting_ = roots_[at].next;
     std::uint32_t& bucket = buckets_[mixed & (buckets_.size() - 1)];
-    roots_[at] = {salt, key.salt_bytes, key.adapter, mixed, 0, 1, bucket};
+    roots_[at] = {salt, key.salt_bytes, key.adapter, key.request, mixed, key.tenant, 0, 1, bucket};
     bucket = at;
     ++held_;
     return at;

@@ -12,9 +12,17 @@ namespace tokenheap {
 inline namespace v0 {
 namespace kv {
 
+/// With whom a request shares what it publishes, and whose blocks it finds, under one salt and adapter.
+enum class share_scope : std::uint8_t {
+  process,  ///< with every tenant
+  tenant,   ///< with requests of the same tenant
+  request,  ///< with its own forks alone
+};
+
 /// What a request wants besides blocks for its prompt.
 struct sequence_options {
-  prefix_key key{};             ///< salt and adapter: only equal keys share blocks
+  prefix_key key{};             ///< salt, adapter and tenant: only equal keys share blocks
+  share_scope share = share_scope::tenant;
   bool read_cache = true;       ///< false: find nothing, publish all the same
   bool recompute_last = true;   ///< leave the last prompt token to be computed, as every engine that samples needs
   std::size_t lookahead = 0;    ///< slots beyond the prompt, for drafts
@@ -127,6 +135,7 @@ class sequence {
   std::size_t published_ = 0;
   std::size_t cached_tokens_ = 0;
   typename state::position root_ = 0;
+  tenant_id tenant_ = 0;
 };
 
 template <class Pool>
@@ -176,6 +185,12 @@ failure sequence<Pool>::start(std::span<const token> prompt, const options& with
   if (const failure no = make_list(prompt.size(), with); no.code != errc::ok) return no;
   failure why{.code = errc::out_of_memory, .pool = books_->options().name, .what = "slots of a prompt, in blocks",
               .need = count_, .limit = books_->total(), .fix = "free some memory: the salt did not fit"};
+  if (with.key.tenant > max_tenant) {
+    why.code = errc::invalid_argument;
+    why.fix = "number tenants from 0 to 4294967294";
+    return why;
+  }
+  tenant_ = with.key.tenant;
   if (with.key.salt == nullptr && with.key.salt_bytes != 0) {
     why.code = errc::invalid_argument;
     why.fix = "give the bytes of the salt, or no salt";
@@ -188,7 +203,10 @@ failure sequence<Pool>::start(std::span<const token> prompt, const options& with
   }
   {
     const locked hold(books_->lock());
-    if (cache && (root_ = books_->index().hold_root(with.key)) == 0) return why;
+    prefix_key key = with.key;
+    if (with.share == share_scope::process) key.tenant = 0;
+    if (with.share == share_scope::request) key.request = books_->next_request();
+    if (cache && (root_ = books_->index().hold_root(key)) == 0) return why;
     if (const errc no = take_chain(prompt.data(), matchable, why); no != errc::ok) {
       if (cache) books_->index().let_go_root(root_);
       return why;
@@ -218,7 +236,7 @@ errc sequence<Pool>::take_chain(const token* prompt, std::size_t matchable, fail
     }
   }
   for (std::size_t at = 0; at < found; ++at) books_->hold(ids[at]);
-  books_->take(ids + found, need, state::owner::request);
+  books_->take(ids + found, need, state::owner::request, tenant_);
   published_ = found;
   cached_tokens_ = found * block_tokens_;
   return errc::ok;
@@ -235,6 +253,7 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
   published_ = other.published_;
   cached_tokens_ = other.cached_tokens_;
   root_ = other.root_;
+  tenant_ = other.tenant_;
   other.books_ = nullptr;
   other.count_ = other.length_ = other.private_slots_ = other.published_ = other.cached_tokens_ = 0;
 }
@@ -253,7 +272,7 @@ errc sequence<Pool>::grow_to(std::size_t slots) noexcept {
     if (shared && !books_->can_copy()) return errc::unsupported;
     const std::size_t need = more + (shared ? 1 : 0);
     if (need > books_->available()) return errc::out_of_memory;
-    books_->take(ids_.first() + count_, need, state::owner::request);
+    books_->take(ids_.first() + count_, need, state::owner::request, tenant_);
   }
   if (shared) own_tail(ids_[count_ + more]);
   count_ += more;
@@ -335,6 +354,7 @@ result<sequence<Pool>> sequence<Pool>::fork() noexcept {
   made.published_ = published_;
   made.cached_tokens_ = cached_tokens_;
   made.root_ = root_;
+  made.tenant_ = tenant_;
   private_slots_ = length_;
   const locked hold(books_->lock());
   for (std::size_t at = 0; at < shared; ++at) books_->hold(made.ids_[at] = ids_[at]);
