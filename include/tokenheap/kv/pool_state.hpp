@@ -171,6 +171,15 @@ class pool_state {
     ++at.references;
   }
 
+  /// Makes a cached block that nothing follows a request's own, with its contents; false if it is none.
+  [[nodiscard]] bool claim(block_id id) noexcept {
+    if (references(id) != 0 || index_.has_children(id) || !order_.remove(id)) return false;
+    index_.remove(&id, 1);
+    states_[id].references = 1 | sequence_bit;
+    ++live_, ++evictions_;
+    return true;
+  }
+
   [[nodiscard]] std::uint32_t references(block_id id) const noexcept { return states_[id].references & count_mask; }
   [[nodiscard]] bool is_published(block_id id) const noexcept { return (states_[id].references & published_bit) != 0; }
   [[nodiscard]] block_key key_of(block_id id) const noexcept { return {id, states_[id].generation}; }

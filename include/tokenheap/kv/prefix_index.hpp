@@ -218,6 +218,10 @@ class radix_index {
     return rows_[position_of(id)].child != 0;
   }
 
+  /// The blocks below a position, one after the other; `no_block` ends them.
+  [[nodiscard]] block_id first_below(position at) const noexcept { return (first_child(at) & ~fan_bit) - 1; }
+  [[nodiscard]] block_id next_beside(block_id id) const noexcept { return rows_[id + 1].next - 1; }
+
   /// The parent position of a published block's prefix, and whether it is a root.
   [[nodiscard]] position parent_of(block_id id) const noexcept { return rows_[position_of(id)].parent; }
   [[nodiscard]] static constexpr bool is_root(position at) noexcept { return (at & root_bit) != 0; }

@@ -7,27 +7,12 @@
 #include <span>
 
 #include <tokenheap/kv/block_pool.hpp>
+#include <tokenheap/kv/partial.hpp>
+#include <tokenheap/kv/sequence_options.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
 namespace kv {
-
-/// With whom a request shares what it publishes, and whose blocks it finds, under one salt and adapter.
-enum class share_scope : std::uint8_t {
-  process,  ///< with every tenant
-  tenant,   ///< with requests of the same tenant
-  request,  ///< with its own forks alone
-};
-
-/// What a request wants besides blocks for its prompt.
-struct sequence_options {
-  prefix_key key{};             ///< salt, adapter and tenant: only equal keys share blocks
-  share_scope share = share_scope::tenant;
-  bool read_cache = true;       ///< false: find nothing, publish all the same
-  bool recompute_last = true;   ///< leave the last prompt token to be computed, as every engine that samples needs
-  std::size_t lookahead = 0;    ///< slots beyond the prompt, for drafts
-  std::size_t expected_tokens = 0;  ///< room in the block list for a request this long; saves moving it later
-};
 
 /// Holds the blocks of one request: opened with its prompt, grown by tokens, forked, closed.
 ///
@@ -120,7 +105,7 @@ class sequence {
     return books_->available();
   }
   [[nodiscard]] failure start(std::span<const token> prompt, const options& with) noexcept;
-  [[nodiscard]] errc take_chain(const token* prompt, std::size_t matchable, failure& why) noexcept;
+  [[nodiscard]] errc take_chain(const token* prompt, std::size_t matchable, failure& why, partial_match& part) noexcept;
   TOKENHEAP_NOINLINE errc grow_to(std::size_t slots) noexcept;
   void own_tail(block_id spare) noexcept;
   void keep(const token* tokens, std::size_t n) noexcept;
@@ -201,13 +186,17 @@ failure sequence<Pool>::start(std::span<const token> prompt, const options& with
   if (cache && with.read_cache && !prompt.empty()) {
     matchable = (prompt.size() - (with.recompute_last ? 1 : 0)) / block_tokens_;
   }
+  partial_match part;
   {
     const locked hold(books_->lock());
     prefix_key key = with.key;
     if (with.share == share_scope::process) key.tenant = 0;
     if (with.share == share_scope::request) key.request = books_->next_request();
     if (cache && (root_ = books_->index().hold_root(key)) == 0) return why;
-    if (const errc no = take_chain(prompt.data(), matchable, why); no != errc::ok) {
+    if (with.partial && with.read_cache && cache && !prompt.empty() && books_->can_copy()) {
+      part.tokens = prompt.size() - (with.recompute_last ? 1 : 0);
+    }
+    if (const errc no = take_chain(prompt.data(), matchable, why, part); no != errc::ok) {
       if (cache) books_->index().let_go_root(root_);
       return why;
     }
@@ -216,15 +205,24 @@ failure sequence<Pool>::start(std::span<const token> prompt, const options& with
   }
   length_ = cached_tokens_;
   private_slots_ = count_ * block_tokens_;
+  if (part.tokens != 0) {
+    detail::take_part(*books_, part, ids_[length_ / block_tokens_], prompt.data() + length_ - part.tokens);
+  }
   keep(prompt.data() + cached_tokens_, prompt.size() - cached_tokens_);
   return {};
 }
 
 // all that is found is held before anything is taken, so that taking never evicts it
 template <class Pool>
-errc sequence<Pool>::take_chain(const token* prompt, std::size_t matchable, failure& why) noexcept {
+errc sequence<Pool>::take_chain(const token* prompt, std::size_t matchable, failure& why,
+                                partial_match& part) noexcept {
   block_id* const ids = ids_.first();
   const std::size_t found = matchable == 0 ? 0 : books_->index().match(root_, prompt, matchable, ids);
+  if (part.tokens != 0) {
+    const std::size_t rest = part.tokens - found * block_tokens_;
+    const auto at = found == 0 ? root_ : books_->index().position_of(ids[found - 1]);
+    part = match_partial(books_->index(), at, prompt + found * block_tokens_, rest < block_tokens_ ? rest : block_tokens_);
+  }
   const std::size_t need = count_ - found;
   if (need > books_->free_count()) {
     const std::size_t room = books_->available() - books_->count_cached(ids, found);
@@ -236,9 +234,11 @@ errc sequence<Pool>::take_chain(const token* prompt, std::size_t matchable, fail
     }
   }
   for (std::size_t at = 0; at < found; ++at) books_->hold(ids[at]);
-  books_->take(ids + found, need, state::owner::request, tenant_);
+  const std::size_t claimed = part.tokens != 0 && detail::hold_part(*books_, part, need) ? 1 : 0;
+  if (claimed != 0) ids[found] = part.block;
+  books_->take(ids + found + claimed, need - claimed, state::owner::request, tenant_);
   published_ = found;
-  cached_tokens_ = found * block_tokens_;
+  cached_tokens_ = found * block_tokens_ + part.tokens;
   return errc::ok;
 }
 
