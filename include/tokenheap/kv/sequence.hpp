@@ -170,33 +170,19 @@ failure sequence<Pool>::start(std::span<const token> prompt, const options& with
   if (const failure no = make_list(prompt.size(), with); no.code != errc::ok) return no;
   failure why{.code = errc::out_of_memory, .pool = books_->options().name, .what = "slots of a prompt, in blocks",
               .need = count_, .limit = books_->total(), .fix = "free some memory: the salt did not fit"};
-  if (with.key.tenant > max_tenant) {
+  if (const char* fix = with.why_not(); fix != nullptr) {
     why.code = errc::invalid_argument;
-    why.fix = "number tenants from 0 to 4294967294";
-    return why;
+    return why.fix = fix, why;
   }
   tenant_ = with.key.tenant;
-  if (with.key.salt == nullptr && with.key.salt_bytes != 0) {
-    why.code = errc::invalid_argument;
-    why.fix = "give the bytes of the salt, or no salt";
-    return why;
-  }
   const bool cache = books_->options().cache;
-  std::size_t matchable = 0;
-  if (cache && with.read_cache && !prompt.empty()) {
-    matchable = (prompt.size() - (with.recompute_last ? 1 : 0)) / block_tokens_;
-  }
+  const std::size_t reusable = cache ? with.reusable(prompt.size()) : 0;
   partial_match part;
   {
     const locked hold(books_->lock());
-    prefix_key key = with.key;
-    if (with.share == share_scope::process) key.tenant = 0;
-    if (with.share == share_scope::request) key.request = books_->next_request();
-    if (cache && (root_ = books_->index().hold_root(key)) == 0) return why;
-    if (with.partial && with.read_cache && cache && !prompt.empty() && books_->can_copy()) {
-      part.tokens = prompt.size() - (with.recompute_last ? 1 : 0);
-    }
-    if (const errc no = take_chain(prompt.data(), matchable, why, part); no != errc::ok) {
+    if (cache && (root_ = books_->index().hold_root(with.shared_key(books_->next_request()))) == 0) return why;
+    if (with.partial && books_->can_copy()) part.tokens = reusable;
+    if (const errc no = take_chain(prompt.data(), reusable / block_tokens_, why, part); no != errc::ok) {
       if (cache) books_->index().let_go_root(root_);
       return why;
     }
