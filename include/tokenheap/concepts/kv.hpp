@@ -34,6 +34,33 @@ inline constexpr std::size_t max_blocks = (std::size_t{1} << 30) - 2;
 /// The most tokens that one block takes.
 inline constexpr std::size_t max_block_tokens = std::size_t{1} << 20;
 
+/// What a block is worth to the cache, as the request said that filled it.
+///
+/// Good for a front end that knows more than the cache can see: how dear a prompt is, for how long, and whether the
+/// conversation goes on. `lru` does not look at it; `hinted` does.
+struct worth {
+  std::uint8_t priority = 35;  ///< 0 to 100: a lower one leaves first
+  std::uint8_t later = 35;     ///< the priority from tick `until` on
+  bool again = true;           ///< false: what this request adds will not be used again
+  std::uint64_t until = 0;     ///< a tick of the pool's clock; 0: the priority stays
+};
+
+/// What a block is worth to who chooses the next one to leave.
+struct worth {
+  std::uint8_t priority = 35;  ///< 0 to 100; lower ones leave first
+  std::uint8_t later = 35;     ///< the priority from `until` on
+  bool again = true;           ///< false: whoever asked for it says that nobody will ask again
+  std::uint64_t until = 0;     ///< a tick of the pool's clock; 0 is never
+  friend constexpr bool operator==(const worth&, const worth&) = default;
+};
+
+/// Why a published block is forgotten.
+enum class removal : std::uint8_t {
+  evicted,  ///< its room was needed
+  asked,    ///< somebody called evict
+  cleared,  ///< the whole pool was reset
+};
+
 template <class E>
 concept can_size_an_order = requires(E& e, std::size_t n) {
   { e.open(n) } noexcept -> std::same_as<bool>;
@@ -83,7 +110,9 @@ concept counts_its_bytes = requires(const T& t) {
 ///
 /// `pop` takes out the next n, in their order. A block that was pushed later never leaves before one that was pushed
 /// earlier with the same worth: the pool pushes the tail of a chain first and relies on it. `push_chain` is called in
-/// place of a push per block where it is there; `after(id)` lets `is_valid` of the pool check the order as well.
+/// place of a push per block where it is there; `after(id)` lets `is_valid` of the pool check the order as well. An
+/// order may have `value(id, worth)`, said of a block when it is published, `reuse(id)`, said when a later request
+/// finds it, before `remove`, and `advance(tick)`.
 template <class E>
 concept eviction_order = std::default_initializable<E> && can_size_an_order<E> && can_push<E> && can_remove<E> &&
                          can_pop<E> && names_a_victim<E> && counts_itself<E> && knows_members<E> &&
@@ -228,6 +257,31 @@ concept says_whether_it_scrubs = requires(S& s, std::size_t blocks) {
 };
 template <class P>
 concept names_a_scrub = requires { typename P::scrub; } && says_whether_it_scrubs<typename P::scrub>;
+
+/// An order that wants to hear what blocks are worth.
+template <class E>
+concept knows_worth = requires(E& e, block_id id, const worth& of) {
+  { e.value(id, of) } noexcept -> std::same_as<void>;
+};
+template <class E>
+concept hears_of_reuse = requires(E& e, block_id id) {
+  { e.reuse(id) } noexcept -> std::same_as<void>;
+};
+template <class E>
+concept has_a_clock = requires(E& e, std::uint64_t tick) {
+  { e.advance(tick) } noexcept -> std::same_as<void>;
+};
+
+/// Events that want to hear which blocks can be found; called under the pool's lock.
+template <class E, class Index>
+concept hears_of_publishing = requires(E& e, const Index& i, typename Index::position at, const block_id* ids, std::size_t n) {
+  { e.on_stored(i, at, ids, n, n) } noexcept -> std::same_as<void>;
+  { e.on_removed(i, ids, n, removal::evicted) } noexcept -> std::same_as<void>;
+};
+template <class E>
+concept keeps_rows_of_blocks = requires(E& e, std::size_t n, std::uint64_t seed) {
+  { e.open(n, n, seed) } noexcept -> std::same_as<bool>;
+};
 
 /// The bundle of choices for a block pool: lock, guard, prefixes, evict, events, scrub. Inherit `kv::default_policy`.
 template <class P>
