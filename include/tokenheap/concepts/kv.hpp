@@ -45,15 +45,6 @@ struct worth {
   std::uint64_t until = 0;     ///< a tick of the pool's clock; 0: the priority stays
 };
 
-/// What a block is worth to who chooses the next one to leave.
-struct worth {
-  std::uint8_t priority = 35;  ///< 0 to 100; lower ones leave first
-  std::uint8_t later = 35;     ///< the priority from `until` on
-  bool again = true;           ///< false: whoever asked for it says that nobody will ask again
-  std::uint64_t until = 0;     ///< a tick of the pool's clock; 0 is never
-  friend constexpr bool operator==(const worth&, const worth&) = default;
-};
-
 /// Why a published block is forgotten.
 enum class removal : std::uint8_t {
   evicted,  ///< its room was needed

@@ -143,6 +143,14 @@ class block_pool {
     return state_->evict(n);
   }
 
+  /// Calls `see` with the eviction order, under the lock: for hints, pins, its clock. It must not call the pool.
+  template <class See>
+  void with_order(See&& see) noexcept {
+    if (state_ == nullptr) return;
+    const locked hold(state_->lock());
+    see(state_->order());
+  }
+
   /// Forgets every published block. `in_use`, and nothing changes, while any block is live.
   [[nodiscard]] errc reset() noexcept {
     if (state_ == nullptr) return errc::not_open;

@@ -9,37 +9,14 @@
 #include <tokenheap/core/allocation.hpp>
 #include <tokenheap/core/result.hpp>
 #include <tokenheap/kv/column.hpp>
-#include <tokenheap/kv/eviction.hpp>
 #include <tokenheap/kv/layout.hpp>
 #include <tokenheap/kv/pool_options.hpp>
-#include <tokenheap/kv/prefix_index.hpp>
-#include <tokenheap/kv/scrub.hpp>
-#include <tokenheap/policy/guard.hpp>
+#include <tokenheap/kv/pool_policy.hpp>
 #include <tokenheap/policy/lock.hpp>
-#include <tokenheap/policy/none.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
 namespace kv {
-
-/// Hears of nothing.
-struct no_events {
-  constexpr void on_all_cleared() noexcept {}
-};
-
-/// The choices of a pool that one thread uses and that reports every misuse; inherit it and override by name.
-///
-/// Example   struct shared : kv::default_policy { using lock = spin_lock; };
-struct default_policy {
-  using lock = no_lock;
-  using guard = report_misuse;
-  using prefixes = radix_index<>;
-  using evict = lru;
-  using events = no_events;
-  using scrub = no_scrub;
-};
-
-static_assert(pool_policy<default_policy>);
 
 /// Keeps the books of one `block_pool`; sequences share it with the pool and outlive it safely.
 ///
@@ -56,14 +33,18 @@ class pool_state {
   using prefixes = typename Policy::prefixes;
   using position = typename prefixes::position;
   static constexpr bool scrubs = Policy::scrub::enabled;
+  static constexpr bool hears = hears_of_publishing<typename Policy::events, prefixes>;
+  static constexpr bool values = knows_worth<typename Policy::evict>;
 
   [[nodiscard]] failure open(const pool_options& with) noexcept {
     options_ = with;
     first_ = with.null_block ? 1 : 0;
     end_ = static_cast<block_id>(with.blocks + first_);
     fresh_ = first_;
-    const bool room =
-        states_.open(end_) && stack_.open(end_) && order_.open(with.cache ? end_ : 0) && scrub_.open(end_);
+    bool room = states_.open(end_) && stack_.open(end_) && order_.open(with.cache ? end_ : 0) && scrub_.open(end_);
+    if constexpr (keeps_rows_of_blocks<typename Policy::events>) {
+      room = room && events_.open(end_, with.block_tokens, with.seed);
+    }
     if (!room) {
       return {.code = errc::out_of_memory, .pool = with.name, .what = "rows of a block pool, in blocks",
               .need = with.blocks, .limit = max_blocks, .fix = "use fewer blocks"};
@@ -91,7 +72,7 @@ class pool_state {
     std::size_t taken = 0;
     for (; taken < n && top_ != 0; ++taken) states_[out[taken] = stack_[--top_]].references = references;
     for (; taken < n && fresh_ != end_; ++taken) states_[out[taken] = fresh_++].references = references;
-    if (taken < n) evict(out + taken, n - taken, references);
+    if (taken < n) evict(out + taken, n - taken, references, removal::evicted);
     live_ += n;
     if (live_ > peak_live_) peak_live_ = live_;
     if constexpr (scrubs) {
@@ -174,7 +155,7 @@ class pool_state {
   /// Makes a cached block that nothing follows a request's own, with its contents; false if it is none.
   [[nodiscard]] bool claim(block_id id) noexcept {
     if (references(id) != 0 || index_.has_children(id) || !order_.remove(id)) return false;
-    index_.remove(&id, 1);
+    forget(&id, 1, removal::evicted);
     states_[id].references = 1 | sequence_bit;
     ++live_, ++evictions_;
     return true;
@@ -196,19 +177,32 @@ class pool_state {
     return cached;
   }
 
+  /// Says what a block is worth that is about to be published; once it is, the first word counts.
+  void value(block_id id, const worth& of) noexcept {
+    if constexpr (values) {
+      if (!is_published(id)) order_.value(id, of);
+    }
+  }
+  /// Holds a block that a request found.
+  void hold_found(block_id id) noexcept {
+    if constexpr (hears_of_reuse<typename Policy::evict>) order_.reuse(id);
+    hold(id);
+  }
+
   /// Makes the blocks `from` to `to` of a chain findable; those before `from` are.
   void publish(position root, const block_id* chain, std::size_t from, std::size_t to) noexcept {
     // a fork may have published the first of them
     while (from < to && is_published(chain[from])) ++from;
     if (from == to) return;
     index_.publish(from == 0 ? root : index_.position_of(chain[from - 1]), chain + from, to - from);
+    if constexpr (hears) events_.on_stored(index_, root, chain, from, to);
     for (; from < to; ++from) states_[chain[from]].references |= published_bit;
   }
 
   /// Makes up to `n` cached blocks free, in the order of the policy; returns how many.
-  std::size_t evict(std::size_t n) noexcept {
+  std::size_t evict(std::size_t n, removal why = removal::asked) noexcept {
     if (n > order_.size()) n = order_.size();
-    evict(stack_.first() + top_, n, 0);
+    evict(stack_.first() + top_, n, 0, why);
     top_ += n;
     return n;
   }
@@ -216,7 +210,7 @@ class pool_state {
   /// Forgets everything, as if just opened. False, and nothing changes, while a block is live.
   [[nodiscard]] bool reset() noexcept {
     if (live_ != 0) return false;
-    static_cast<void>(evict(order_.size()));
+    static_cast<void>(evict(order_.size(), removal::cleared));
     top_ = 0;
     fresh_ = first_;
     return true;
@@ -284,6 +278,7 @@ class pool_state {
   [[nodiscard]] const pool_options& options() const noexcept { return options_; }
   [[nodiscard]] prefixes& index() noexcept { return index_; }
   [[nodiscard]] const prefixes& index() const noexcept { return index_; }
+  [[nodiscard]] typename Policy::evict& order() noexcept { return order_; }
   [[nodiscard]] const typename Policy::evict& order() const noexcept { return order_; }
   [[nodiscard]] typename Policy::events& events() noexcept { return events_; }
   [[nodiscard]] pool_memory& memory() noexcept { return memory_; }
@@ -320,17 +315,22 @@ class pool_state {
     }
   }
 
-  void evict(block_id* out, std::size_t n, std::uint32_t references) noexcept {
+  void evict(block_id* out, std::size_t n, std::uint32_t references, removal why) noexcept {
     // the rows of evicted blocks lie anywhere; while the order is walked they are on their way
     order_.pop(out, n, [this](block_id id) {
       index_.prefetch(id);
       __builtin_prefetch(&states_[id], 1);
     });
-    index_.remove(out, n);
+    forget(out, n, why);
     state* const states = states_.first();
     for (std::size_t at = 0; at < n; ++at) states[out[at]].references = references;
     evictions_ += n;
     freed(out, n);
+  }
+
+  void forget(const block_id* ids, std::size_t n, removal why) noexcept {
+    if constexpr (hears) events_.on_removed(index_, ids, n, why);
+    index_.remove(ids, n);
   }
 
   // nobody holds these blocks and nobody can find them

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
 #include <tokenheap/kv/block_pool.hpp>
 #include <tokenheap/kv/partial.hpp>
@@ -68,6 +69,11 @@ class sequence {
     const std::size_t full = written / block_tokens_;
     if (full <= published_ || !books_->options().cache) return errc::ok;
     const locked hold(books_->lock());
+    if constexpr (state::values) {
+      for (std::size_t at = published_; at < full; ++at) {
+        books_->value(ids_[at], worth_.of_block(at * block_tokens_, (at + 1) * block_tokens_));
+      }
+    }
     books_->publish(root_, ids_.first(), published_, full);
     published_ = full;
     return errc::ok;
@@ -121,6 +127,7 @@ class sequence {
   std::size_t cached_tokens_ = 0;
   typename state::position root_ = 0;
   tenant_id tenant_ = 0;
+  std::conditional_t<state::values, kept_worth, no_worth> worth_;
 };
 
 template <class Pool>
@@ -175,6 +182,9 @@ failure sequence<Pool>::start(std::span<const token> prompt, const options& with
     return why.fix = fix, why;
   }
   tenant_ = with.key.tenant;
+  why.fix = "free some memory: the list of retained ranges did not fit";
+  if (state::values && !worth_.open(with)) return why;
+  why.fix = "free some memory: the salt did not fit";
   const bool cache = books_->options().cache;
   const std::size_t reusable = cache ? with.reusable(prompt.size()) : 0;
   partial_match part;
@@ -219,7 +229,7 @@ errc sequence<Pool>::take_chain(const token* prompt, std::size_t matchable, fail
       return why.code = errc::out_of_memory;
     }
   }
-  for (std::size_t at = 0; at < found; ++at) books_->hold(ids[at]);
+  for (std::size_t at = 0; at < found; ++at) books_->hold_found(ids[at]);
   const std::size_t claimed = part.tokens != 0 && detail::hold_part(*books_, part, need) ? 1 : 0;
   if (claimed != 0) ids[found] = part.block;
   books_->take(ids + found + claimed, need - claimed, state::owner::request, tenant_);
@@ -240,6 +250,7 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
   cached_tokens_ = other.cached_tokens_;
   root_ = other.root_;
   tenant_ = other.tenant_;
+  worth_ = static_cast<decltype(worth_)&&>(other.worth_);
   other.books_ = nullptr;
   other.count_ = other.length_ = other.private_slots_ = other.published_ = other.cached_tokens_ = 0;
 }
@@ -341,6 +352,7 @@ result<sequence<Pool>> sequence<Pool>::fork() noexcept {
   made.cached_tokens_ = cached_tokens_;
   made.root_ = root_;
   made.tenant_ = tenant_;
+  if constexpr (state::values) made.worth_.otherwise = worth_.otherwise;
   private_slots_ = length_;
   const locked hold(books_->lock());
   for (std::size_t at = 0; at < shared; ++at) books_->hold(made.ids_[at] = ids_[at]);

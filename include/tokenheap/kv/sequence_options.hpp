@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
+#include <tokenheap/kv/column.hpp>
 #include <tokenheap/kv/root_table.hpp>
 
 namespace tokenheap {
@@ -17,12 +19,21 @@ enum class share_scope : std::uint8_t {
   request,  ///< with its own forks alone
 };
 
+/// What the blocks of some tokens of a request are worth.
+struct retained_range {
+  std::size_t first = 0;              ///< token
+  std::size_t end = ~std::size_t{0};  ///< the token behind the last one
+  worth value{};
+};
+
 /// What a request wants besides blocks for its prompt.
 struct sequence_options {
   prefix_key key{};             ///< salt, adapter and tenant: only equal keys share blocks
   share_scope share = share_scope::tenant;
   bool read_cache = true;       ///< false: find nothing, publish all the same
   bool recompute_last = true;   ///< leave the last prompt token to be computed, as every engine that samples needs
+  worth value{};                ///< of its blocks, to who chooses the next to leave
+  std::span<const retained_range> retention{};  ///< of those of some tokens: where ranges meet, the highest priority
   bool partial = false;         ///< copy a block that agrees in its first tokens only; needs memory, or `copy` of the pool
   std::size_t lookahead = 0;    ///< slots beyond the prompt, for drafts
   std::size_t expected_tokens = 0;  ///< room in the block list for a request this long; saves moving it later
@@ -46,6 +57,36 @@ struct sequence_options {
     if (key.salt == nullptr && key.salt_bytes != 0) return "give the bytes of the salt, or no salt";
     return nullptr;
   }
+};
+
+/// What a sequence remembers of the worth of its blocks, for the time when they are published.
+struct kept_worth {
+  worth otherwise{};
+  column<retained_range> ranges{};
+
+  [[nodiscard]] bool open(const sequence_options& with) noexcept {
+    otherwise = with.value;
+    if (with.retention.empty()) return true;
+    if (!ranges.open(with.retention.size())) return false;
+    for (std::size_t at = 0; at < with.retention.size(); ++at) ranges[at] = with.retention[at];
+    return true;
+  }
+
+  /// What the block of tokens `first` to `end` is worth: where ranges meet, the highest priority counts.
+  [[nodiscard]] worth of_block(std::size_t first, std::size_t end) const noexcept {
+    const retained_range* best = nullptr;
+    for (std::size_t at = 0; at < ranges.size(); ++at) {
+      const retained_range& range = ranges[at];
+      const bool meets = range.first < end && first < range.end;
+      if (meets && (best == nullptr || range.value.priority > best->value.priority)) best = &range;
+    }
+    return best != nullptr ? best->value : otherwise;
+  }
+};
+
+/// Stands in for it where the order does not ask.
+struct no_worth {
+  [[nodiscard]] constexpr bool open(const sequence_options&) noexcept { return true; }
 };
 
 }  // namespace kv
