@@ -20,7 +20,7 @@ host_tier_options room_for(std::size_t blocks) { return {.block_bytes = 192, .ro
 
 TEST_CASE("a host tier keeps the contract, with either order and any room, and gives its memory back") {
   counting_source from;
-  for (const std::size_t blocks : {4, 7, 64}) {
+  for (const std::size_t blocks : {4u, 7u, 64u}) {
     {
       auto lru = small_tier::open(room_for(blocks), from);
       REQUIRE(lru);

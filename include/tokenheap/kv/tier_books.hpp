@@ -101,18 +101,20 @@ class tier_books {
   void refuse_store() noexcept { ++stats_.stores, ++stats_.refused; }
   void refuse_load() noexcept { ++stats_.loads, ++stats_.load_failures; }
 
-  /// A block that was there before the tier was opened goes into this slot; false if slot or name are taken.
-  [[nodiscard]] bool recover(tier_slot slot, const tier_key& key) noexcept {
-    if (states_[slot] != state::empty || keys_.find(key) != no_slot) return false;
-    for (std::size_t k = spare_; k-- != 0;) {
-      if (unused_[k] != slot) continue;
-      unused_[k] = unused_[--spare_];
-      keys_.insert(key, slot);
-      ++stats_.recovered;
-      make_ready(slot);
-      return true;
-    }
-    return false;
+  /// Takes in what was there before the tier was opened, oldest first, between `begin_recovery` and `settle`. Of two
+  /// slots with one name the later stays; `displaced` gets the slot of the other, or `no_slot`.
+  void begin_recovery() noexcept { spare_ = 0; }
+  void recover(tier_slot slot, const tier_key& key, tier_slot& displaced) noexcept {
+    displaced = remove(key);
+    keys_.insert(key, slot);
+    ++stats_.recovered;
+    make_ready(slot);
+  }
+  void settle() noexcept {
+    spare_ = 0;
+    for (std::size_t k = states_.size(); k-- != 0;)
+      if (states_[k] == state::empty) unused_[spare_++] = static_cast<tier_slot>(k);
+    if (used() > high_) make_room();
   }
 
   /// Forgets a block that nothing in flight touches, and returns the slot where it was.
