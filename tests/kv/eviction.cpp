@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "order_suite.hpp"
+
 namespace kv = tokenheap::kv;
 
 namespace {
@@ -23,6 +25,8 @@ kv::lru opened(std::size_t n) {
 }
 
 }  // namespace
+
+TEST_CASE("lru keeps what every order must keep", "[kv][eviction]") { order_suite::play<kv::lru>(8, 600); }
 
 TEST_CASE("21: the list of an order: behind, in front, out of the middle", "[kv][scenario]") {
   auto order = opened(8);
