@@ -112,6 +112,9 @@ command declare_serve(CLI::App& app) {
           decimal(0, 1));
   checked(app.add_option("--load", amounts.load, "tokens that arrive while one is computed (default 2)"),
           decimal(0.001, 1e6));
+  count_option(app, "--fork", work.forks, 1, 64, "answers to each request, which share its prompt (default 1)");
+  count_option(app, "--tenants", amounts.tenants, 0, 1 << 20,
+               "whose the requests are, in turn: nobody finds the blocks of another one (default 0: all share)");
   count_option(app, "--seed", work.seed, 0, any_seed, "of weights, requests and sampling (default 1)");
   count_or_word(app, "--verify", chosen->verify, "all", everyone, 0, most_requests,
                 "how many requests are decoded again (default all)");

@@ -23,7 +23,13 @@ bool earlier(const request_ptr& a, const request_ptr& b) { return a->job < b->jo
 complaint engine::open() {
   if (!model_.open(weight_memory_, options_.seed)) return "no memory for the weights";
   if (complaint bad = open_device(); !bad.empty()) return bad;
-  const kv::pool_options amounts{.blocks = options_.blocks, .block_tokens = options_.block_tokens, .name = "kv"};
+  kv::pool_options amounts{.blocks = options_.blocks, .block_tokens = options_.block_tokens, .name = "kv"};
+  amounts.copy = {[](void* self, kv::block_id from, kv::block_id to) noexcept {
+                    static_cast<engine*>(self)->copy_block(from, to);
+                  }, this};
+  amounts.wipe = {[](void* self, const kv::block_id* ids, std::size_t n) noexcept {
+                    for (std::size_t at = 0; at < n; ++at) static_cast<engine*>(self)->wipe_block(ids[at]);
+                  }, this};
   const kv::layout shape = layout_of_model(options_.block_tokens);
   auto made = device_ ? block_pool::open(amounts, shape, device_->keys_and_values())
                       : block_pool::open(amounts, shape, kv_memory_);
@@ -79,6 +85,8 @@ complaint engine::arrive() {
       recorded_[arrived_] = {};
       continue;
     }
+    // further answers begin where the first one has its prompt computed
+    if (jobs[arrived_].sample != 0) continue;
     request_ptr made = open_request(request_memory_, work_, arrived_, options_.block_tokens);
     if (made == nullptr) return "no memory for a request";
     waiting_.push_back(std::move(made));
@@ -101,12 +109,12 @@ complaint engine::admit() {
 }
 
 bool engine::admit_one(request& r) {
-  const std::size_t cached = pool_->match(r.all_tokens()) / options_.block_tokens;
+  const std::size_t cached = pool_->match(r.all_tokens(), key_of(r)) / options_.block_tokens;
   const std::size_t wanted = blocks_for(r.known) - cached + watermark_blocks_;
   // somebody has to run: the first request may use the last block
   if (!running_.empty() && pool_->stats().available() < wanted) return false;
-  auto opened = out_.open.measure(
-      [&] { return sequence::open(*pool_, r.all_tokens(), {.expected_tokens = work_.jobs()[r.job].longest()}); });
+  const kv::sequence_options with{.key = key_of(r), .expected_tokens = work_.jobs()[r.job].longest()};
+  auto opened = out_.open.measure([&] { return sequence::open(*pool_, r.all_tokens(), with); });
   if (!opened) return false;
   r.blocks.emplace(std::move(*opened));
   r.computed = static_cast<std::uint32_t>(r.blocks->cached_tokens());
@@ -192,8 +200,14 @@ complaint engine::compute() {
     for (; at < rows.size() && rows[at].cache == &r->cache; ++at) last = &rows[at];
     r->computed = last->position + 1;
     if (r->blocks->publish(r->computed) != tokenheap::errc::ok) return "a sequence refused to publish what was written";
-    if (last->logits != nullptr) take_logits(*r, last->logits);
+    if (last->logits == nullptr) continue;
+    take_logits(*r, last->logits);
+    if (r->generated != 1) continue;
+    if (complaint bad = fork(*r, last->logits); !bad.empty()) return bad;
   }
+  for (request_ptr& made : forked_)
+    running_.insert(std::upper_bound(running_.begin(), running_.end(), made, earlier), std::move(made));
+  forked_.clear();
   out_.computed_tokens += rows.size();
   clock_ms_ += static_cast<double>(rows.size()) * ms_per_token_;
   scratch_memory_.reset();
@@ -206,13 +220,67 @@ void engine::take_logits(request& r, const float* logits) {
   r.tokens[r.known++] = work_.choose(r.job, r.generated++, {logits, model_shape::vocabulary});
 }
 
+// every further answer to a prompt shares its blocks; who has no place in the batch waits like anybody else
+complaint engine::fork(request& r, const float* logits) {
+  const std::span<const job> jobs = work_.jobs();
+  if (jobs[r.job].sample != 0) return {};
+  for (std::size_t n = r.job + std::size_t{1}; n < jobs.size() && jobs[n].sample != 0; ++n) {
+    request_ptr made = open_request(request_memory_, work_, n, options_.block_tokens);
+    if (made == nullptr) return "no memory for a request";
+    const std::uint32_t computed = made->known;
+    take_logits(*made, logits);
+    if (made->done()) {
+      count_done(*made);
+      continue;
+    }
+    if (running_.size() + forked_.size() >= options_.max_batch) {
+      waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), made, earlier), std::move(made));
+      continue;
+    }
+    auto shared = r.blocks->fork();
+    if (!shared) return described(shared.why());
+    made->blocks.emplace(std::move(*shared));
+    made->computed = computed;
+    made->admissions = 1;
+    made->look_up(*pool_);
+    ++out_.forks;
+    forked_.push_back(std::move(made));
+  }
+  out_.most_running = std::max<std::uint64_t>(out_.most_running, running_.size() + forked_.size());
+  return {};
+}
+
+kv::prefix_key engine::key_of(const request& r) const {
+  if (options_.tenants == 0) return {};
+  return {.tenant = 1 + (r.job - work_.jobs()[r.job].sample) % options_.tenants};
+}
+
+void engine::copy_block(kv::block_id from, kv::block_id to) {
+  const std::size_t size = pool_->shape().block_bytes();
+  const auto* const old = static_cast<const std::byte*>(pool_->data(from));
+  auto* const own = static_cast<std::byte*>(pool_->data(to));
+  if (device_) device_->launch(std::initializer_list<touch>{reads(old, size), writes(own, size)});
+  std::memcpy(own, old, size);
+}
+
+void engine::wipe_block(kv::block_id id) {
+  const std::size_t size = pool_->shape().block_bytes();
+  auto* const bytes = static_cast<std::byte*>(pool_->data(id));
+  if (device_) device_->launch(std::initializer_list<touch>{writes(bytes, size)});
+  std::memset(bytes, 0, size);
+}
+
+void engine::count_done(const request& r) {
+  ++out_.requests;
+  out_.prompt_tokens += work_.jobs()[r.job].prompt_tokens;
+  out_.generated_tokens += r.generated;
+}
+
 void engine::finish_done() {
   const auto done = [&](request_ptr& r) {
     if (!r->done()) return false;
     out_.close.measure([&] { return r->blocks->close(); });
-    ++out_.requests;
-    out_.prompt_tokens += work_.jobs()[r->job].prompt_tokens;
-    out_.generated_tokens += r->generated;
+    count_done(*r);
     return true;
   };
   std::erase_if(running_, done);

@@ -23,6 +23,7 @@ struct engine_options {
   std::uint32_t step_tokens = 256;
   double watermark = 0.005;
   double load = 2;
+  std::uint32_t tenants = 0;  ///< requests are theirs in turn; 0: nobody's
   std::uint64_t seed = 1;
   std::size_t device_bytes = 0;         ///< memory of the simulated device; 0: weights, KV and scratch are the host's
   std::optional<kv::block_id> corrupt;  ///< flip one byte of this block while somebody still reads it
@@ -38,6 +39,7 @@ struct served {
   std::uint64_t prefix_hit_tokens = 0;      ///< at the first admission of each request
   std::uint64_t recomputed_hit_tokens = 0;  ///< found again after a preemption
   std::uint64_t preemptions = 0;
+  std::uint64_t forks = 0;  ///< answers that began in the blocks of another one
   std::uint64_t steps = 0;
   std::uint64_t blocks_in_steps = 0;  ///< blocks in use, added up over the steps
   std::uint64_t most_running = 0;
@@ -88,6 +90,11 @@ class engine {
   std::span<row> plan_rows();
   [[nodiscard]] float* place_for_logits(std::size_t n);
   void take_logits(request& r, const float* logits);
+  complaint fork(request& r, const float* logits);
+  [[nodiscard]] kv::prefix_key key_of(const request& r) const;
+  void copy_block(kv::block_id from, kv::block_id to);
+  void wipe_block(kv::block_id id);
+  void count_done(const request& r);
   void finish_done();
   void count_step();
   void corrupt();
@@ -110,6 +117,7 @@ class engine {
   std::optional<block_pool> pool_;
   std::deque<request_ptr> waiting_;   // in order of arrival
   std::vector<request_ptr> running_;  // in order of arrival: the last is the first to be preempted
+  std::vector<request_ptr> forked_;   // in this step; they run from the next one on
   std::vector<recorded_logits> recorded_;
   served out_;
   kv::pool_stats books_;

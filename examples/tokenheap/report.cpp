@@ -106,6 +106,9 @@ std::string to_json(const serve_report& r) {
            {"prefix_hit_tokens", s.prefix_hit_tokens},
            {"recomputed_hit_tokens", s.recomputed_hit_tokens},
            {"preemptions", s.preemptions},
+           {"forks", s.forks},
+           {"tenants", r.options.tenants},
+           {"scrubbed", pool.scrubbed},
            {"evictions", pool.evictions},
            {"steps", s.steps},
            {"most_running", s.most_running},
@@ -149,6 +152,9 @@ std::string to_table(const serve_report& r) {
       fmt::format("{:.1f} % of the prompt tokens", percent(s.prefix_hit_tokens, s.prompt_tokens)));
   row("preemptions", fmt::to_string(s.preemptions),
       fmt::format("{} tokens found again afterwards", s.recomputed_hit_tokens));
+  if (s.forks != 0) row("forks", fmt::to_string(s.forks), "answers that began in the blocks of another one");
+  if (r.options.tenants != 0)
+    row("tenants", fmt::to_string(r.options.tenants), fmt::format("{} blocks wiped between them", pool.scrubbed));
   row("blocks", fmt::to_string(pool.total), fmt::format("of {} tokens", r.options.block_tokens));
   row("  in use, peak", fmt::to_string(pool.peak_live), fmt::format("{:.1f} %", percent(pool.peak_live, pool.total)));
   row("  in use, mean", fmt::format("{:.1f}", mean_blocks(s)), fmt::format("over {} steps", s.steps));

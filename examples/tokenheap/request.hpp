@@ -1,12 +1,14 @@
 // One request while the server works on it: a slab object, with its tokens and its block table in the same slab.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <new>
 #include <optional>
 #include <span>
 
+#include <tokenheap/kv/scrub.hpp>
 #include <tokenheap/kv/sequence.hpp>
 
 #include "memory.hpp"
@@ -15,7 +17,12 @@
 
 namespace program {
 
-using block_pool = kv::block_pool<>;
+/// What one tenant's keys and values were, no other one ever reads.
+struct serve_policy : kv::default_policy {
+  using scrub = kv::scrub<kv::scrub_when::tenant_change>;
+};
+
+using block_pool = kv::block_pool<serve_policy>;
 using sequence = kv::sequence<block_pool>;
 
 /// What the server knows about a request: which job, which tokens, and how many of them are computed.
@@ -35,9 +42,10 @@ struct request {
   [[nodiscard]] bool done() const { return generated == output_tokens; }
   [[nodiscard]] std::span<const std::uint32_t> all_tokens() const { return {tokens, known}; }
 
-  /// Writes down where blocks start that came since the last call.
+  /// Writes down where blocks start that came since the last call, or took the place of a shared one.
   void look_up(const block_pool& pool) {
     const std::span<const kv::block_id> ids = blocks->blocks();
+    addresses_known = std::min(addresses_known, computed / static_cast<std::uint32_t>(blocks->block_tokens()));
     for (; addresses_known < ids.size(); ++addresses_known)
       addresses[addresses_known] = static_cast<std::byte*>(pool.data(ids[addresses_known]));
   }

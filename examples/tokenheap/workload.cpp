@@ -35,24 +35,26 @@ complaint workload::add(trace_request&& request) {
   made.arrival_ms = request.arrival_ms;
   made.prompt_tokens = static_cast<std::uint32_t>(prompt);
   made.output_tokens = static_cast<std::uint32_t>(output);
-  made.greedy = jobs_.size() % 2 == 0;
+  made.greedy = jobs_.size() / options_.forks % 2 == 0;
   made.prefix_ids = std::move(request.prefix_ids);
   longest_ = std::max(longest_, made.longest());
+  for (; made.sample + 1 < options_.forks; ++made.sample, made.greedy = false) jobs_.push_back(made);
   jobs_.push_back(std::move(made));
   return {};
 }
 
 complaint workload::open(const workload_options& options) {
   options_ = options;
+  const std::size_t most = std::size_t{options.requests} * options.forks;
   tokens_per_id_ = static_cast<std::uint32_t>(std::max(1.0, std::round(tokens_per_prefix_id / options.scale)));
   complaint bad;
   if (options.trace.empty()) {
     generator requests(options.seed);
-    while (jobs_.size() < options.requests && bad.empty()) bad = add(requests.next());
+    while (jobs_.size() < most && bad.empty()) bad = add(requests.next());
     return bad;
   }
   bad = read_trace(options.trace, options.format, [&](trace_request&& request) {
-    return jobs_.size() < options.requests ? add(std::move(request)) : complaint();
+    return jobs_.size() < most ? add(std::move(request)) : complaint();
   });
   if (!bad.empty()) return bad;
   if (jobs_.empty()) return fmt::format("{}: no request has both a prompt and an output", options.trace);
@@ -65,7 +67,7 @@ void workload::write_prompt(std::size_t n, std::uint32_t* out) const {
   const job& j = jobs_[n];
   for (std::uint32_t at = 0; at < j.prompt_tokens; ++at) {
     const std::size_t block = at / tokens_per_id_;
-    const std::uint64_t from = block < j.prefix_ids.size() ? mixed(1, j.prefix_ids[block]) : mixed(mixed(2, n), block);
+    const std::uint64_t from = block < j.prefix_ids.size() ? mixed(1, j.prefix_ids[block]) : mixed(mixed(2, n - j.sample), block);
     out[at] =
         static_cast<std::uint32_t>(mixed(mixed(options_.seed, from), at % tokens_per_id_) % model_shape::vocabulary);
   }

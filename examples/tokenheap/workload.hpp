@@ -14,6 +14,7 @@ struct job {
   double arrival_ms = 0;
   std::uint32_t prompt_tokens = 0;
   std::uint32_t output_tokens = 0;
+  std::uint32_t sample = 0;  ///< 0, or which fork it is of the job that many places before it
   bool greedy = true;  ///< else its tokens are drawn by chance, from its own seed
   std::vector<std::uint64_t> prefix_ids;
 
@@ -25,6 +26,7 @@ struct workload_options {
   std::string trace;  ///< empty: the seeded generator
   trace_format format = trace_format::mooncake;
   std::uint32_t requests = 0;
+  std::uint32_t forks = 1;  ///< answers to each request
   double scale = 1;
   std::uint64_t seed = 0;
 };

@@ -6,6 +6,7 @@ import unittest
 
 from shared import PROGRAM, main, public_trace, run, run_json, trace_file
 
+FEW = ["serve", "--requests", 24, "--scale", 64]
 QUICK = ["serve", "--requests", 48, "--scale", 64]
 TIMES = {"serve_seconds", "verify_seconds", "latency_ns"}
 
@@ -53,6 +54,33 @@ class Serve(unittest.TestCase):
         self.assertGreater(out["prefix_hit_tokens"], 0)
         # at most one block of 16 tokens a request is not full
         self.assertLess(out["waste_percent"], out["reserved_waste_percent"] / 5)
+
+    def test_forks_share_their_prompt(self):
+        one = run_json(*FEW)
+        for more in ([], ["--device", "sim"]):
+            out = run_json(*FEW, "--fork", 3, *more)
+            self.assertEqual((out["requests"], out["verified"], out["mismatches"], out["rejected"]), (72, 72, 0, 0))
+            self.assertGreater(out["forks"], 24)
+            # the prompts of forks are not computed again
+            self.assertLess(out["computed_tokens"], one["computed_tokens"] + 2.5 * one["generated_tokens"])
+        for seed in (1,):
+            out = run_json(*FEW, "--fork", 3, "--blocks", 100, "--watermark", 0, "--block-tokens", 4, "--load", 50,
+                           "--seed", seed)
+            self.assertEqual(out["requests"] + out["rejected"], 72)
+            self.assertEqual((out["verified"], out["mismatches"]), (out["requests"], 0))
+            self.assertGreater(out["preemptions"], 0)
+
+    def test_tenants_find_nothing_of_each_other(self):
+        together = run_json(*FEW, "--blocks", 400)
+        apart = run_json(*FEW, "--blocks", 400, "--tenants", 3)
+        alone = run_json(*FEW, "--blocks", 400, "--tenants", 1)
+        self.assertEqual({out["logits_digest"] for out in (together, apart, alone)}, {together["logits_digest"]})
+        self.assertLess(apart["prefix_hit_tokens"], together["prefix_hit_tokens"])
+        self.assertEqual(alone["prefix_hit_tokens"], together["prefix_hit_tokens"])
+        self.assertEqual(together["scrubbed"], 0)
+        self.assertGreater(apart["scrubbed"], alone["scrubbed"])
+        out = run_json(*FEW, "--tenants", 3, "--device", "sim")
+        self.assertEqual((out["mismatches"], out["device"]["violations"]), (0, 0))
 
     def test_a_full_pool_preempts_and_recomputes(self):
         for seed in (1, 2):
