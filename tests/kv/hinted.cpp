@@ -2,7 +2,11 @@
 
 #include <support/catch.hpp>
 
+#include <random>
 #include <vector>
+
+#include <tokenheap/kv/s3_fifo.hpp>
+#include <tokenheap/kv/sequence.hpp>
 
 #include "order_suite.hpp"
 
@@ -185,4 +189,48 @@ TEST_CASE("hinted: what left has no worth until it is given one", "[kv][eviction
   add(order, {1}, {.priority = 36});
   CHECK(order_of(order) == ids{0, 1});
   CHECK(order.bytes() < 4 * 17 + 1300 * 8);
+}
+
+namespace {
+
+template <class Order>
+struct with_order : kv::default_policy {
+  using evict = Order;
+};
+
+// equal blocks, shared prefixes, all worths and a clock: `is_valid` of the pool wants every parent behind its child
+template <class Order>
+void play_a_pool(unsigned seed) {
+  INFO("seed " << seed);
+  using pool_type = kv::block_pool<with_order<Order>>;
+  std::mt19937 dice(seed);
+  auto pool = pool_type::open({.blocks = 40, .block_tokens = 2});
+  REQUIRE(pool);
+  std::vector<kv::sequence<pool_type>> live;
+  for (std::uint64_t now = 1; now < 800; ++now) {
+    if (!live.empty() && dice() % 2 == 0) live.erase(live.begin() + static_cast<std::ptrdiff_t>(dice() % live.size()));
+    std::vector<kv::token> prompt;
+    for (std::size_t n = 1 + dice() % 7; n-- > 0;) prompt.insert(prompt.end(), 2, static_cast<kv::token>(dice() % 2));
+    const kv::worth of{.priority = static_cast<std::uint8_t>(dice() % 5 * 25), .later = static_cast<std::uint8_t>(dice() % 60),
+                       .again = dice() % 2 == 0, .until = dice() % 2 == 0 ? 0 : now + dice() % 60};
+    auto made = kv::sequence<pool_type>::open(*pool, prompt, {.read_cache = dice() % 3 != 0, .value = of});
+    if (made) {
+      REQUIRE(made->publish(prompt.size()) == tokenheap::errc::ok);
+      live.push_back(static_cast<kv::sequence<pool_type>&&>(*made));
+    }
+    pool->with_order([&](auto& order) {
+      if constexpr (requires { order.advance(now); }) order.advance(now);
+    });
+    REQUIRE(pool->is_valid());
+  }
+  CHECK(pool->stats().evictions > 100);
+}
+
+}  // namespace
+
+TEST_CASE("orders in a pool: no parent leaves before its child, equal blocks or not", "[kv][eviction]") {
+  for (unsigned seed = 0; seed < 4; ++seed) {
+    play_a_pool<kv::hinted>(seed);
+    play_a_pool<kv::s3_fifo>(seed);
+  }
 }

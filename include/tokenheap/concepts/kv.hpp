@@ -259,6 +259,10 @@ concept hears_of_reuse = requires(E& e, block_id id) {
   { e.reuse(id) } noexcept -> std::same_as<void>;
 };
 template <class E>
+concept hears_of_chains = requires(E& e, const block_id* chain, std::size_t n) {
+  { e.built(chain, n, n) } noexcept -> std::same_as<void>;
+};
+template <class E>
 concept has_a_clock = requires(E& e, std::uint64_t tick) {
   { e.advance(tick) } noexcept -> std::same_as<void>;
 };

@@ -189,12 +189,18 @@ class pool_state {
     hold(id);
   }
 
+  /// A live chain was found, or its blocks from `from` on were published: the order may want no parent below its child.
+  void built(const block_id* chain, std::size_t from, std::size_t to) noexcept {
+    if constexpr (hears_of_chains<typename Policy::evict>) order_.built(chain, from, to);
+  }
+
   /// Makes the blocks `from` to `to` of a chain findable; those before `from` are.
   void publish(position root, const block_id* chain, std::size_t from, std::size_t to) noexcept {
     // a fork may have published the first of them
     while (from < to && is_published(chain[from])) ++from;
     if (from == to) return;
     index_.publish(from == 0 ? root : index_.position_of(chain[from - 1]), chain + from, to - from);
+    built(chain, from, to);
     if constexpr (hears) events_.on_stored(index_, root, chain, from, to);
     for (; from < to; ++from) states_[chain[from]].references |= published_bit;
   }
@@ -375,15 +381,11 @@ class pool_state {
   column<block_id> stack_;
   std::size_t top_ = 0;
   std::size_t live_ = 0;
-  block_id first_ = 0;
-  block_id end_ = 0;
-  block_id fresh_ = 0;
+  block_id first_ = 0, end_ = 0, fresh_ = 0;
   typename Policy::evict order_;
   prefixes index_;
-  std::size_t peak_live_ = 0;
-  std::size_t evictions_ = 0;
-  std::size_t asked_ = 0;
-  std::size_t reused_ = 0;
+  std::size_t peak_live_ = 0, evictions_ = 0;
+  std::size_t asked_ = 0, reused_ = 0;
   std::size_t holders_ = 0;
   std::uint64_t requests_ = 0;
   pool_memory memory_{};

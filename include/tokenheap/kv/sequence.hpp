@@ -230,6 +230,7 @@ errc sequence<Pool>::take_chain(const token* prompt, std::size_t matchable, fail
     }
   }
   for (std::size_t at = 0; at < found; ++at) books_->hold_found(ids[at]);
+  books_->built(ids, 0, found);
   const std::size_t claimed = part.tokens != 0 && detail::hold_part(*books_, part, need) ? 1 : 0;
   if (claimed != 0) ids[found] = part.block;
   books_->take(ids + found + claimed, need - claimed, state::owner::request, tenant_);
