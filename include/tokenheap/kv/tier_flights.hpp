@@ -17,7 +17,7 @@ namespace kv {
 ///
 /// Fails     open and start say no and change nothing
 /// Threads   not safe
-template <class Item>
+template <class Item, class More = bool>
 class tier_flights {
  public:
   enum class way : unsigned char { none, load, store };
@@ -28,6 +28,7 @@ class tier_flights {
     std::uint64_t mark = 0;  ///< the tier's own: what its copies are known by
     std::uint32_t generation = 0;
     way going = way::none;
+    More more{};  ///< the tier's own, fresh for each batch
   };
 
   [[nodiscard]] bool open(std::size_t batches) noexcept {
@@ -45,6 +46,7 @@ class tier_flights {
       if (!b.items.grow(n)) return {};
       b.count = n;
       b.mark = 0;
+      b.more = More{};
       b.going = going;
       ++b.generation;
       ++running_;
