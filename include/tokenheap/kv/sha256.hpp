@@ -123,7 +123,7 @@ inline void sha_compress(sha_state& state, const unsigned char* at, std::size_t 
 /// for tables inside one process.
 ///
 /// Threads   not safe
-/// Cost      about 0.6 ns per byte with the instructions, 4 without
+/// Cost      about 0.75 ns per byte with the instructions, 4 without
 class sha256 {
  public:
   static constexpr std::size_t digest_bytes = 32;
@@ -179,7 +179,7 @@ class sha256 {
 /// same names. To find two equal ones takes 2^64 tries, to hit a given one 2^128. `sip128` is faster in one process.
 ///
 /// Threads   safe: it changes nothing
-/// Cost      two compressions per block of 16 tokens
+/// Cost      two compressions per block of 16 tokens, about 10 ns per token
 class sha256_128 {
  public:
   using value = hash128;
