@@ -31,9 +31,14 @@ TEST_CASE("s3_fifo: a scan leaves before what was used again", "[kv][eviction]")
     REQUIRE(order.remove(id));
     order.push(id);
   }
-  for (kv::block_id id = 10; id < 20; ++id) order.push(id);
+  for (kv::block_id id = 10; id < 40; ++id) order.push(id);
   CHECK(order.is_valid());
-  CHECK(all_out(order) == ids{0, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 1, 3});
+  ids out(15);
+  order.pop(out.data(), out.size(), [](kv::block_id) {});
+  CHECK(out == ids{0, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22});
+  // more than a tenth of all, and older than the rest of the scan
+  CHECK(order.victim() == 1);
+  CHECK(all_out(order).size() == 19);
   CHECK(order.size() == 0);
   CHECK(order.victim() == kv::no_block);
 }

@@ -3,9 +3,26 @@ import random
 import unittest
 from collections import OrderedDict
 
-from shared import main, public_trace, run_json, trace_file
+from shared import main, public_trace, run, run_json, trace_file
 
-KEYS = ["requests", "references", "distinct", "hits", "evictions", "hit_ratio", "ns_per_reference"]
+KEYS = ["requests", "references", "distinct", "hits", "evictions", "hit_ratio", "ns_per_reference",
+        "policy", "lookahead", "hint_error", "seed"]
+
+# hits of 288,500 references at 10,000 blocks; the clairvoyant bound is 105,710
+WORTH_OF_HINTS = {
+    "lru": 61046,
+    "s3fifo": 62102,
+    "hinted --no-hints": 61046,
+    "hinted": 84662,
+    "hinted --hint-error 0.2": 74609,
+    "hinted --hint-error 0.2 --seed 1": 73821,
+    "hinted --hint-error 0.5": 61933,
+    "hinted --no-hints --lookahead 256": 73083,
+    "hinted --no-hints --lookahead 1024": 91003,
+    "hinted --lookahead 256": 89289,
+    "hinted --retain 1000": 86790,
+    "hinted --retain 1000 --lookahead 1024": 100829,
+}
 
 
 def plain_lru(requests, capacity):
@@ -49,8 +66,9 @@ def as_trace(requests):
         for n, ids in enumerate(requests))
 
 
-def replay(path, capacity):
-    return run_json("prefix", "--trace", path, "--format", "mooncake", "--capacity-blocks", capacity, "--policy", "lru")
+def replay(path, capacity, policy="lru"):
+    return run_json("prefix", "--trace", path, "--format", "mooncake", "--capacity-blocks", capacity,
+                    "--policy", *policy.split())
 
 
 class Prefix(unittest.TestCase):
@@ -64,6 +82,34 @@ class Prefix(unittest.TestCase):
             self.assertGreater(out["ns_per_reference"], 0)
         for capacity, percent in ((1000, 4.45), (30000, 32.57), (100000, 36.37)):
             self.assertEqual(round(100 * replay(path, capacity)["hit_ratio"], 2), percent)
+
+    def test_what_hints_are_worth(self):
+        path = public_trace("mooncake_conversation.jsonl")
+        for policy, hits in WORTH_OF_HINTS.items():
+            with self.subTest(policy=policy):
+                out = replay(path, 10000, policy)
+                self.assertEqual((out["hits"], out["policy"]), (hits, policy.split()[0]))
+
+    def test_hinted_without_hints_is_lru(self):
+        for seed in range(5):
+            dice = random.Random(seed)
+            requests = tree_requests(dice, 200, 3)
+            with trace_file(as_trace(requests)) as path:
+                for capacity in (1, 3, 12, 50):
+                    with self.subTest(seed=seed, capacity=capacity):
+                        out = replay(path, capacity, "hinted --no-hints")
+                        self.assertEqual((out["hits"], out["evictions"]), plain_lru(requests, capacity))
+                        for policy in ("hinted --lookahead 1024 --retain 7 --hint-error 0.5 --seed 3", "s3fifo"):
+                            replay(path, capacity, policy)  # the index and the order are checked at the end
+
+    def test_hints_need_a_policy_that_takes_them(self):
+        with trace_file(as_trace([[1]])) as path:
+            for policy in ("lru", "s3fifo"):
+                for option in ("--lookahead", "--hint-error", "--retain"):
+                    code, out, err = run("prefix", "--trace", path, "--format", "mooncake", "--capacity-blocks", 4,
+                                         "--policy", policy, option, 1)
+                    self.assertEqual((code, out), (2, ""))
+                    self.assertIn("need hinted", err)
 
     def test_against_a_plain_lru(self):
         for seed in range(10):

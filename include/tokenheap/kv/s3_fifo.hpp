@@ -13,12 +13,13 @@ namespace kv {
 
 /// Evicts what nobody came back for before what somebody did, each in the order of its arrival.
 ///
-/// Two queues: a block waits in the small one until it is used again, and in the main one from then on. The main one
-/// gives a block as many more turns as it was used lately, three at most. Good against scans; `lru` is better where
-/// what is used again is used again soon, and `hinted` wherever the requests can say what they will do.
+/// A block waits in the first of two queues until it is used again, and in the main one from then on. The main one
+/// gives a block as many more turns as it was used lately, three at most, and is left alone while it is a tenth of all
+/// or less: what belongs to a chat comes back late, and a smaller first queue forgets it before that. Good against
+/// scans; `lru` is better where what is used again is used soon, `hinted` where requests can say what they will do.
 ///
 /// Blocks have no name that outlives them, so there is no memory of those that left. A block of the main queue never
-/// leaves before an older one of the small queue: this keeps a prefix longer than what was built on it.
+/// leaves before an older one of the first queue: this keeps a prefix longer than what was built on it.
 ///
 /// Requires  ids below the count it was opened with; `reuse` for every block of the prefix that a request found
 /// Fails     push of a member and remove of a stranger change nothing; remove then returns false
@@ -28,7 +29,7 @@ class s3_fifo {
  public:
   [[nodiscard]] bool open(std::size_t blocks) noexcept {
     if (blocks > max_blocks || !lists_.open(blocks, 2) || !rows_.open(blocks)) return false;
-    sizes_[small] = sizes_[main] = 0;
+    sizes_[first_queue] = sizes_[main_queue] = 0;
     clock_ = 0;
     return true;
   }
@@ -60,7 +61,7 @@ class s3_fifo {
 
   void push(block_id id) noexcept {
     if (id >= rows_.size() || lists_.contains(id)) return;
-    const std::uint8_t list = rows_[id].uses == 0 ? small : main;
+    const std::uint8_t list = rows_[id].uses == 0 ? first_queue : main_queue;
     rows_[id].list = list;
     rows_[id].arrives(clock_++);
     lists_.add(list, id);
@@ -87,27 +88,27 @@ class s3_fifo {
 
   /// The block that leaves next, or `no_block`; those with turns left are sent round until one has none.
   [[nodiscard]] block_id victim() const noexcept {
-    if (sizes_[main] == 0) return lists_.first(small);
-    if (sizes_[small] * 10 >= size() && sizes_[small] != 0) return lists_.first(small);
-    for (block_id id = lists_.first(main);; id = lists_.first(main)) {
-      const block_id young = lists_.first(small);
+    if (sizes_[main_queue] == 0) return lists_.first(first_queue);
+    if (sizes_[first_queue] * 10 >= size() * 9) return lists_.first(first_queue);
+    for (block_id id = lists_.first(main_queue);; id = lists_.first(main_queue)) {
+      const block_id young = lists_.first(first_queue);
       // a child that was not used again yet may wait there: it came before its parent did
       if (young != no_block && rows_[young].arrived() < rows_[id].arrived()) return young;
       if (rows_[id].turns() == 0) return id;
       --rows_[id].uses;
       lists_.remove(id);
-      lists_.add(main, id);
+      lists_.add(main_queue, id);
     }
   }
 
   [[nodiscard]] bool contains(block_id id) const noexcept { return lists_.contains(id); }
-  [[nodiscard]] std::size_t size() const noexcept { return sizes_[small] + sizes_[main]; }
+  [[nodiscard]] std::size_t size() const noexcept { return sizes_[first_queue] + sizes_[main_queue]; }
   [[nodiscard]] std::size_t bytes() const noexcept { return lists_.bytes() + rows_.bytes(); }
 
   [[nodiscard]] bool is_valid() const noexcept {
     if (rows_.size() == 0) return size() == 0;
-    if (lists_.walk(small) != sizes_[small] || lists_.walk(main) != sizes_[main]) return false;
-    for (std::uint8_t list = small; list <= main; ++list) {
+    if (lists_.walk(first_queue) != sizes_[first_queue] || lists_.walk(main_queue) != sizes_[main_queue]) return false;
+    for (std::uint8_t list = first_queue; list <= main_queue; ++list) {
       for (block_id id = lists_.first(list); id != no_block; id = lists_.next(id)) {
         if (rows_[id].list != list) return false;
       }
@@ -116,8 +117,8 @@ class s3_fifo {
   }
 
  private:
-  static constexpr std::uint8_t small = 0;
-  static constexpr std::uint8_t main = 1;
+  static constexpr std::uint8_t first_queue = 0;
+  static constexpr std::uint8_t main_queue = 1;
   static constexpr std::uint8_t most_uses = 4;  // the first use opens the main queue, the others are turns
 
   struct row {

@@ -1,0 +1,111 @@
+// Who leaves the cache, under pressure: each step one block leaves and one comes in, as it is where all blocks are in use.
+//
+// Blocks stand in random order, so that in a large pool every row is far memory. The limit is a list through an array
+// of links and nothing else.
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include <tokenheap/kv/eviction.hpp>
+#include <tokenheap/kv/hinted.hpp>
+#include <tokenheap/kv/s3_fifo.hpp>
+
+namespace {
+
+namespace kv = tokenheap::kv;
+
+[[noreturn]] void fail(const char* why) {
+  std::fprintf(stderr, "benchmark_kv_eviction: %s\n", why);
+  std::exit(1);
+}
+
+class list_limit {
+ public:
+  bool open(std::size_t blocks) {
+    rows_.assign(blocks + 1, {static_cast<kv::block_id>(blocks), static_cast<kv::block_id>(blocks)});
+    end_ = static_cast<kv::block_id>(blocks);
+    return true;
+  }
+  void push(kv::block_id id) {
+    rows_[id] = {end_, rows_[end_].previous};
+    rows_[rows_[end_].previous].next = id;
+    rows_[end_].previous = id;
+  }
+  bool remove(kv::block_id id) {
+    rows_[rows_[id].previous].next = rows_[id].next;
+    rows_[rows_[id].next].previous = rows_[id].previous;
+    return true;
+  }
+  template <class Seen>
+  void pop(kv::block_id* out, std::size_t n, Seen&&) {
+    for (std::size_t at = 0; at < n; ++at) static_cast<void>(remove(out[at] = rows_[end_].next));
+  }
+
+ private:
+  struct row {
+    kv::block_id next;
+    kv::block_id previous;
+  };
+  std::vector<row> rows_;
+  kv::block_id end_ = 0;
+};
+
+// what the requests say: nothing, or all kinds of things
+enum class says { nothing, priorities, ticks };
+
+template <class Order, says What>
+void tell(Order& order, kv::block_id id, std::uint64_t now) {
+  if constexpr (What == says::priorities) {
+    order.value(id, {.priority = static_cast<std::uint8_t>(id % 101), .again = id % 3 == 0});
+  } else if constexpr (What == says::ticks) {
+    order.value(id, {.priority = 90, .later = 10, .until = now + 1 + id % 4096});
+  }
+}
+
+template <class Order, says What>
+void under_pressure(benchmark::State& state) {
+  const auto blocks = static_cast<std::size_t>(state.range(0));
+  constexpr std::size_t batch = 24;  // what a request of the conversation trace brings
+  Order order;
+  if (!order.open(blocks)) fail("no memory");
+  std::vector<kv::block_id> ids(blocks);
+  std::iota(ids.begin(), ids.end(), 0U);
+  std::mt19937 dice(7);
+  std::shuffle(ids.begin(), ids.end(), dice);
+  std::uint64_t now = 0;
+  for (const kv::block_id id : ids) {
+    tell<Order, What>(order, id, now);
+    order.push(id);
+  }
+  kv::block_id out[batch];
+  for (auto _ : state) {
+    order.pop(out, batch, kv::block_visitor{});
+    if constexpr (What == says::ticks) order.advance(++now);
+    for (const kv::block_id id : out) {
+      tell<Order, What>(order, id, now);
+      order.push(id);
+    }
+  }
+  state.counters["ns_per_block"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(batch) * 1e-9,
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+#define PRESSURE(Order, What, label) \
+  BENCHMARK_TEMPLATE(under_pressure, Order, What)->Name("kv_evict/" label)->Arg(10'000)->Arg(100'000)->Arg(1'000'000)
+
+PRESSURE(list_limit, says::nothing, "limit_list");
+PRESSURE(kv::lru, says::nothing, "tokenheap_lru");
+PRESSURE(kv::s3_fifo, says::nothing, "tokenheap_s3_fifo");
+PRESSURE(kv::hinted, says::nothing, "tokenheap_hinted");
+PRESSURE(kv::hinted, says::priorities, "tokenheap_hinted_priorities");
+PRESSURE(kv::hinted, says::ticks, "tokenheap_hinted_ticks");
+
+}  // namespace
