@@ -23,6 +23,7 @@ struct serve_options {
   std::uint32_t verify = everyone;
   std::int64_t corrupt_block = -1;
   std::string device = "host";
+  std::string policy = "lru";
   std::size_t device_mib = 0;
   bool json = false;
 };
@@ -57,6 +58,7 @@ int run_serve(const serve_options& options) {
   if (const complaint bad = work.open(wanted); !bad.empty()) return refuse(bad);
   engine_options amounts = options.engine;
   amounts.seed = options.work.seed;
+  amounts.hints = options.policy == "hinted";
   const bool on_device = options.device == "sim";
   if (!on_device && options.device_mib != 0) return refuse("--device-memory: there is no device; add --device sim");
   if (on_device) amounts.device_bytes = (options.device_mib != 0 ? options.device_mib : default_device_mib) * tokenheap::MiB;
@@ -113,6 +115,8 @@ command declare_serve(CLI::App& app) {
   checked(app.add_option("--load", amounts.load, "tokens that arrive while one is computed (default 2)"),
           decimal(0.001, 1e6));
   count_option(app, "--fork", work.forks, 1, 64, "answers to each request, which share its prompt (default 1)");
+  word_option(app, "--policy", chosen->policy, {"lru", "hinted"},
+              "who is evicted: lru (default), or hinted, where each request says whether its blocks are used again");
   count_option(app, "--tenants", amounts.tenants, 0, 1 << 20,
                "whose the requests are, in turn: nobody finds the blocks of another one (default 0: all share)");
   count_option(app, "--seed", work.seed, 0, any_seed, "of weights, requests and sampling (default 1)");

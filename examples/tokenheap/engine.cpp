@@ -113,7 +113,9 @@ bool engine::admit_one(request& r) {
   const std::size_t wanted = blocks_for(r.known) - cached + watermark_blocks_;
   // somebody has to run: the first request may use the last block
   if (!running_.empty() && pool_->stats().available() < wanted) return false;
-  const kv::sequence_options with{.key = key_of(r), .expected_tokens = work_.jobs()[r.job].longest()};
+  const job& j = work_.jobs()[r.job];
+  const kv::sequence_options with{
+      .key = key_of(r), .value = {.again = !options_.hints || j.again}, .expected_tokens = j.longest()};
   auto opened = out_.open.measure([&] { return sequence::open(*pool_, r.all_tokens(), with); });
   if (!opened) return false;
   r.blocks.emplace(std::move(*opened));

@@ -23,6 +23,7 @@ struct engine_options {
   std::uint32_t step_tokens = 256;
   double watermark = 0.005;
   double load = 2;
+  bool hints = false;         ///< requests say whether what they add will be used again
   std::uint32_t tenants = 0;  ///< requests are theirs in turn; 0: nobody's
   std::uint64_t seed = 1;
   std::size_t device_bytes = 0;         ///< memory of the simulated device; 0: weights, KV and scratch are the host's

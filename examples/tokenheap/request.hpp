@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include <tokenheap/kv/hinted.hpp>
 #include <tokenheap/kv/scrub.hpp>
 #include <tokenheap/kv/sequence.hpp>
 
@@ -19,6 +20,7 @@ namespace program {
 
 /// What one tenant's keys and values were, no other one ever reads.
 struct serve_policy : kv::default_policy {
+  using evict = kv::hinted;  // without hints it is lru
   using scrub = kv::scrub<kv::scrub_when::tenant_change>;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -51,6 +52,7 @@ complaint workload::open(const workload_options& options) {
   if (options.trace.empty()) {
     generator requests(options.seed);
     while (jobs_.size() < most && bad.empty()) bad = add(requests.next());
+    look_for_reuse();
     return bad;
   }
   bad = read_trace(options.trace, options.format, [&](trace_request&& request) {
@@ -60,7 +62,17 @@ complaint workload::open(const workload_options& options) {
   if (jobs_.empty()) return fmt::format("{}: no request has both a prompt and an output", options.trace);
   // a trace may be out of order; who came first is served first
   std::stable_sort(jobs_.begin(), jobs_.end(), [](const job& a, const job& b) { return a.arrival_ms < b.arrival_ms; });
+  look_for_reuse();
   return {};
+}
+
+void workload::look_for_reuse() {
+  std::unordered_map<std::uint64_t, job*> first;
+  for (job& j : jobs_) {
+    if (j.sample != 0) continue;
+    for (const std::uint64_t id : j.prefix_ids)
+      if (const auto [at, fresh] = first.try_emplace(id, &j); !fresh && at->second != &j) at->second->again = true;
+  }
 }
 
 void workload::write_prompt(std::size_t n, std::uint32_t* out) const {

@@ -15,6 +15,7 @@ struct job {
   std::uint32_t prompt_tokens = 0;
   std::uint32_t output_tokens = 0;
   std::uint32_t sample = 0;  ///< 0, or which fork it is of the job that many places before it
+  bool again = false;  ///< a later request uses a prefix block that this one is the first to use
   bool greedy = true;  ///< else its tokens are drawn by chance, from its own seed
   std::vector<std::uint64_t> prefix_ids;
 
@@ -50,6 +51,7 @@ class workload {
 
  private:
   complaint add(trace_request&& request);
+  void look_for_reuse();
   [[nodiscard]] const char* longer_field(bool prompt) const;
   [[nodiscard]] double scaled(std::uint32_t tokens) const;
 

@@ -70,6 +70,12 @@ class Serve(unittest.TestCase):
             self.assertEqual((out["verified"], out["mismatches"]), (out["requests"], 0))
             self.assertGreater(out["preemptions"], 0)
 
+    def test_a_hint_keeps_what_is_used_again(self):
+        few = ["serve", "--requests", 128, "--scale", 64, "--blocks", 200, "--verify", 16]
+        plain, hinted = run_json(*few), run_json(*few, "--policy", "hinted")
+        self.assertEqual(plain["logits_digest"], hinted["logits_digest"])
+        self.assertGreater(hinted["prefix_hit_tokens"], plain["prefix_hit_tokens"])
+
     def test_tenants_find_nothing_of_each_other(self):
         together = run_json(*FEW, "--blocks", 400)
         apart = run_json(*FEW, "--blocks", 400, "--tenants", 3)
