@@ -31,6 +31,15 @@ alignas(16) inline constexpr std::uint32_t sha_constants[64] = {
 
 [[nodiscard]] constexpr std::uint32_t sha_rotated(std::uint32_t x, int by) noexcept { return (x >> by) | (x << (32 - by)); }
 
+inline void sha_round(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t& d, std::uint32_t e,
+                      std::uint32_t f, std::uint32_t g, std::uint32_t& h, std::uint32_t added) noexcept {
+  const std::uint32_t turned = sha_rotated(e, 6) ^ sha_rotated(e, 11) ^ sha_rotated(e, 25);
+  const std::uint32_t spun = sha_rotated(a, 2) ^ sha_rotated(a, 13) ^ sha_rotated(a, 22);
+  h += turned + ((e & f) ^ (~e & g)) + added;
+  d += h;
+  h += spun + ((a & b) ^ (a & c) ^ (b & c));
+}
+
 inline void sha_portable(sha_state& state, const unsigned char* at, std::size_t blocks) noexcept {
   for (; blocks != 0; --blocks, at += 64) {
     std::uint32_t w[64];
@@ -43,14 +52,16 @@ inline void sha_portable(sha_state& state, const unsigned char* at, std::size_t 
     }
     std::uint32_t v[8];
     std::memcpy(v, state.word, sizeof v);
-    for (int t = 0; t < 64; ++t) {
-      const std::uint32_t turned = sha_rotated(v[4], 6) ^ sha_rotated(v[4], 11) ^ sha_rotated(v[4], 25);
-      const std::uint32_t one = v[7] + turned + ((v[4] & v[5]) ^ (~v[4] & v[6])) + sha_constants[t] + w[t];
-      const std::uint32_t spun = sha_rotated(v[0], 2) ^ sha_rotated(v[0], 13) ^ sha_rotated(v[0], 22);
-      const std::uint32_t two = spun + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-      std::memmove(v + 1, v, 7 * sizeof *v);
-      v[4] += one;
-      v[0] = one + two;
+    for (int t = 0; t < 64; t += 8) {
+      // the names turn instead of the words: after eight rounds each is back in its place
+      sha_round(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], sha_constants[t] + w[t]);
+      sha_round(v[7], v[0], v[1], v[2], v[3], v[4], v[5], v[6], sha_constants[t + 1] + w[t + 1]);
+      sha_round(v[6], v[7], v[0], v[1], v[2], v[3], v[4], v[5], sha_constants[t + 2] + w[t + 2]);
+      sha_round(v[5], v[6], v[7], v[0], v[1], v[2], v[3], v[4], sha_constants[t + 3] + w[t + 3]);
+      sha_round(v[4], v[5], v[6], v[7], v[0], v[1], v[2], v[3], sha_constants[t + 4] + w[t + 4]);
+      sha_round(v[3], v[4], v[5], v[6], v[7], v[0], v[1], v[2], sha_constants[t + 5] + w[t + 5]);
+      sha_round(v[2], v[3], v[4], v[5], v[6], v[7], v[0], v[1], sha_constants[t + 6] + w[t + 6]);
+      sha_round(v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[0], sha_constants[t + 7] + w[t + 7]);
     }
     for (int n = 0; n < 8; ++n) state.word[n] += v[n];
   }
