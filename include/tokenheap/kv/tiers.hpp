@@ -23,6 +23,7 @@ namespace kv {
 /// Fails     open says why; afterwards as its tiers
 /// Threads   not safe
 /// Cost      one indirect call a tier and batch, and no copy for blocks in host memory
+/// Example   examples/tiers.cpp
 template <source Source = host_source, copier Copier = memory_copier>
 class tier_chain : private tier_rows {
  public:
@@ -39,7 +40,8 @@ class tier_chain : private tier_rows {
       made.tiers_[k] = tiers[k];
     }
     made.count_ = n;
-    if (!made.flights_.open(with.batches) || !made.spills_.open(with.batches) || (with.threshold > 1 && !made.seen_.open(with.sightings)))
+    if (!made.flights_.open(with.batches) || !made.spills_.open(with.batches) ||
+        (with.threshold > 1 && !made.seen_.open(with.sightings)))
       return made.refuse(errc::out_of_memory, with.sightings, "free memory, or remember fewer names");
     if (Copier::reaches_devices && n > 1 && !made.open_staging())
       return made.refuse(errc::out_of_memory, with.staging, "lower staging, or give the source more");
