@@ -188,7 +188,7 @@ TEST_CASE("hinted: what left has no worth until it is given one", "[kv][eviction
   order.push(0);
   add(order, {1}, {.priority = 36});
   CHECK(order_of(order) == ids{0, 1});
-  CHECK(order.bytes() < 4 * 17 + 1300 * 8);
+  CHECK(order.bytes() < 4 * 21 + 1300 * 12);
 }
 
 namespace {

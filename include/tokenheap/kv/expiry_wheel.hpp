@@ -20,7 +20,7 @@ namespace kv {
 /// Requires  a block is added while it is in no slot; `advance` never goes back
 /// Fails     open only
 /// Threads   not safe; the pool's lock covers it
-/// Cost      O(1) for each call and due block; 16 bytes per block, touched only where a block was added
+/// Cost      O(1) for each call and due block; 20 bytes per block, touched only where a block was added
 class expiry_wheel {
  public:
   /// A tick further away than this is never reached.
