@@ -200,7 +200,7 @@ class file_tier {
     std::uint64_t sum[2];
   };
   struct found {
-    std::uint64_t sequence;
+    std::uint64_t written;  // not `sequence`: clang 14 takes that, before a <, for the template of that name
     tier_key key;
     tier_slot slot;
   };
@@ -269,7 +269,7 @@ class file_tier {
         damaged_ += !read || header.magic != 0;
       }
     }
-    std::sort(all.first(), all.first() + n, [](const found& a, const found& b) { return a.sequence < b.sequence; });
+    std::sort(all.first(), all.first() + n, [](const found& a, const found& b) { return a.written < b.written; });
     books_.begin_recovery();
     for (std::size_t k = 0; k != n; ++k) {
       tier_slot displaced = no_slot;
@@ -277,7 +277,7 @@ class file_tier {
       if (displaced != no_slot) erase(displaced);
     }
     books_.settle();
-    sequence_ = n == 0 ? 0 : all[n - 1].sequence;
+    sequence_ = n == 0 ? 0 : all[n - 1].written;
   }
 
   [[nodiscard]] bool read(tier_slot slot, const tier_key& key, void* to) noexcept {
