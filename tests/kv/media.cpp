@@ -16,13 +16,15 @@ namespace {
 
 constexpr kv::token reserved = 32'000;  // what the engine writes where an image goes
 
-kv::media_table table_of(const kv::media_options& with = {}) {
-  auto made = kv::media_table::open(with);
+template <class Table = kv::media_table>
+Table table_of(const kv::media_options& with = {}) {
+  auto made = Table::open(with);
   REQUIRE(made);
-  return static_cast<kv::media_table&&>(*made);
+  return static_cast<Table&&>(*made);
 }
 
-kv::media_tokens numbers_of(kv::media_table& table, const std::string& fingerprint) {
+template <class Table>
+kv::media_tokens numbers_of(Table& table, const std::string& fingerprint) {
   auto made = table.image(fingerprint.data(), fingerprint.size());
   REQUIRE(made);
   return *made;
@@ -70,6 +72,39 @@ TEST_CASE("the same image at another offset does not hit", "[kv][media]") {
   REQUIRE(table.substitute_image({two.data() + 8, 4}, "cat", 3).code == errc::ok);
   REQUIRE(table.substitute_image({two.data() + 12, 8}, "cat", 3).code == errc::ok);
   CHECK(pool.match(two) == 12);
+}
+
+namespace {
+
+// every fingerprint looks the same to this hash
+struct one_name {
+  using value = kv::hash128;
+  static one_name open(const void*, std::size_t) noexcept { return {}; }
+  kv::hash128 root(const void*, std::size_t) const noexcept { return {}; }
+  kv::hash128 operator()(kv::hash128, const kv::token*, std::size_t) const noexcept { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("equal hashes never make two images one", "[kv][media]") {
+  auto table = table_of<kv::basic_media_table<one_name>>({.entries = 20});
+  std::set<kv::token> seen;
+  for (char c = 'a'; c < 'k'; ++c) seen.insert(numbers_of(table, std::string(8, c)).first);
+  CHECK(seen.size() == 10);
+  for (char c = 'a'; c < 'k'; ++c) CHECK(seen.count(numbers_of(table, std::string(8, c)).first) == 1);
+  CHECK(table.stats().found == 10);
+  std::vector<kv::token> prompt = {5, 5, 6};
+  for (std::size_t at = 0; at < 3; ++at) REQUIRE(table.substitute_salt(prompt, at, "aaaaaaaa", 8).code == errc::ok);
+  CHECK(prompt[0] == prompt[1]);
+  CHECK(prompt[0] != prompt[2]);
+  CHECK(seen.count(prompt[0]) == 0);
+  CHECK(table.is_valid());
+  // those in the middle of the one bucket go, and the others are found
+  for (char c = 'k'; c < 'u'; ++c) (void)numbers_of(table, std::string(8, c));
+  CHECK(table.stats().forgotten == 2);
+  CHECK(table.is_valid());
+  table.clear();
+  CHECK(table.is_valid());
 }
 
 TEST_CASE("bytes decide: a fingerprint of any length, and none equals nothing", "[kv][media]") {

@@ -65,16 +65,18 @@ struct media_stats {
 /// Fails     a failure that says why; the tokens are unchanged then
 /// Threads   not safe; one lock of the front end covers it
 /// Cost      one keyed hash and one compare per image; 64 bytes and the fingerprint per entry
-class media_table {
+template <block_hash Hash>
+class basic_media_table {
  public:
-  media_table() noexcept = default;
-  media_table(media_table&& other) noexcept { *this = static_cast<media_table&&>(other); }
-  media_table& operator=(media_table&& other) noexcept {
+  basic_media_table() noexcept = default;
+  basic_media_table(basic_media_table&& other) noexcept { *this = static_cast<basic_media_table&&>(other); }
+  basic_media_table& operator=(basic_media_table&& other) noexcept {
     if (this != &other) {
       forget_bytes();
       rows_ = static_cast<column<row>&&>(other.rows_);
       buckets_ = static_cast<column<std::uint32_t>&&>(other.buckets_);
       with_ = other.with_;
+      hash_ = other.hash_;
       stats_ = other.stats_;
       next_ = other.next_;
       waiting_ = other.waiting_;
@@ -82,16 +84,16 @@ class media_table {
     }
     return *this;
   }
-  ~media_table() { forget_bytes(); }
+  ~basic_media_table() { forget_bytes(); }
 
-  [[nodiscard]] static result<media_table> open(const media_options& with) noexcept {
+  [[nodiscard]] static result<basic_media_table> open(const media_options& with) noexcept {
     constexpr std::size_t most = std::size_t{1} << 30;
     const char* const name = with.name != nullptr ? with.name : "media";
     if (with.entries == 0 || with.entries > most) {
       return failure{.code = errc::invalid_argument, .pool = name, .what = "entries of a media table",
                      .need = with.entries, .limit = most, .fix = "give 1 to 2^30, such as 4096"};
     }
-    media_table made;
+    basic_media_table made;
     std::size_t buckets = 1;
     while (buckets < with.entries) buckets *= 2;
     if (!made.rows_.open(with.entries + 1) || !made.buckets_.open(buckets)) {
@@ -99,6 +101,7 @@ class media_table {
                      .need = with.entries, .fix = "use fewer entries"};
     }
     made.with_ = with;
+    made.hash_ = Hash::open(&with.key, sizeof with.key);
     made.with_.name = name;
     for (std::size_t at = with.entries; at != 0; --at) made.put_back(static_cast<std::uint32_t>(at));
     return made;
@@ -198,8 +201,8 @@ class media_table {
   }
 
   [[nodiscard]] std::uint64_t mix(const subject& s) const noexcept {
-    const siphash_key key{with_.key.low ^ s.under, with_.key.high ^ static_cast<std::uint32_t>(s.what)};
-    return siphash(key, s.data, s.bytes).low;
+    const std::uint64_t apart = (std::uint64_t{s.under} << 1 | static_cast<std::uint32_t>(s.what)) * 0x9e3779b97f4a7c15;
+    return hash_.root(s.data, s.bytes).low + (apart >> 16);
   }
   [[nodiscard]] std::uint32_t& bucket(std::uint64_t mixed) noexcept { return buckets_[mixed & (buckets_.size() - 1)]; }
 
@@ -302,10 +305,14 @@ class media_table {
   column<row> rows_;
   column<std::uint32_t> buckets_;
   media_options with_{};
+  Hash hash_{};
   media_stats stats_{};
   std::uint64_t next_ = own_token_bit;  // wider than a token, so that it cannot start again
   std::uint32_t waiting_ = 0;
 };
+
+/// The table for everybody: a keyed hash finds the entry, the bytes decide.
+using media_table = basic_media_table<sip128>;
 
 }  // namespace kv
 }  // namespace v0
