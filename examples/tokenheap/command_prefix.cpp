@@ -144,7 +144,7 @@ class prefix_cache {
   std::uint64_t evictions = 0;
 
  private:
-  static constexpr bool sees_the_queue = std::is_same_v<Order, kv::hinted>;
+  static constexpr bool sees_the_queue = kv::looks_ahead<Order>;
 
   std::size_t find(std::span<const kv::token> request) {
     if (held_.size() < request.size()) held_.resize(request.size());

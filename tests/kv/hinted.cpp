@@ -218,6 +218,10 @@ void play_a_pool(unsigned seed) {
       REQUIRE(made->publish(prompt.size()) == tokenheap::errc::ok);
       live.push_back(static_cast<kv::sequence<pool_type>&&>(*made));
     }
+    if constexpr (kv::looks_ahead<Order>) {
+      if (dice() % 8 == 0) pool->with_order([](Order& order) { order.look_ahead(); });
+      REQUIRE(pool->expect(prompt, dice() % 4) % 2 == 0);
+    }
     pool->with_order([&](auto& order) {
       if constexpr (requires { order.advance(now); }) order.advance(now);
     });

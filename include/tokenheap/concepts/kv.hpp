@@ -263,6 +263,11 @@ concept hears_of_chains = requires(E& e, const block_id* chain, std::size_t n) {
   { e.built(chain, n, n) } noexcept -> std::same_as<void>;
 };
 template <class E>
+concept looks_ahead = requires(E& e, const block_id* chain, std::size_t n) {
+  { e.look_ahead() } noexcept -> std::same_as<void>;
+  { e.expect(chain, n, n) } noexcept -> std::same_as<void>;
+};
+template <class E>
 concept has_a_clock = requires(E& e, std::uint64_t tick) {
   { e.advance(tick) } noexcept -> std::same_as<void>;
 };

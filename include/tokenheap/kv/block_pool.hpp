@@ -136,6 +136,11 @@ class block_pool {
   /// How many tokens of a prompt are published, whole blocks, the last token included; nothing changes.
   [[nodiscard]] std::size_t match(std::span<const token> prompt, const prefix_key& key = {}) const noexcept;
 
+  /// Keeps what a waiting request will find of its prompt until all else is gone; returns how many tokens that is.
+  /// The next request has position 0; `with_order` begins a new look over the queue with `look_ahead()`.
+  std::size_t expect(std::span<const token> prompt, std::size_t position, const prefix_key& key = {}) noexcept
+    requires looks_ahead<typename Policy::evict>;
+
   /// Makes up to `n` cached blocks free; returns how many. Live blocks stay.
   std::size_t evict(std::size_t n) noexcept {
     if (state_ == nullptr) return 0;
@@ -206,6 +211,8 @@ class block_pool {
 
   explicit block_pool(state* made) noexcept : state_(made) {}
 
+  [[nodiscard]] std::size_t find(std::span<const token> prompt, const prefix_key& key,
+                                 typename state::position& end) const noexcept;
   [[nodiscard]] static result<block_pool> make(const options& with, const pool_memory& memory) noexcept;
 
   TOKENHEAP_COLD void report(errc code, block_id id) noexcept;
@@ -253,6 +260,13 @@ template <pool_policy Policy>
 std::size_t block_pool<Policy>::match(std::span<const token> prompt, const prefix_key& key) const noexcept {
   if (state_ == nullptr || !state_->options().cache) return 0;
   const locked hold(state_->lock());
+  typename state::position end{};
+  return find(prompt, key, end);
+}
+
+template <pool_policy Policy>
+std::size_t block_pool<Policy>::find(std::span<const token> prompt, const prefix_key& key,
+                                     typename state::position& end) const noexcept {
   const std::size_t tokens = state_->options().block_tokens;
   constexpr std::size_t step = 64;
   block_id found[step];
@@ -264,10 +278,31 @@ std::size_t block_pool<Policy>::match(std::span<const token> prompt, const prefi
     const std::size_t n = state_->index().match(at, prompt.data() + matched * tokens, wanted, found);
     matched += n;
     blocks -= n;
+    if (n != 0) end = at = state_->index().position_of(found[n - 1]);
     if (n != wanted) break;
-    at = state_->index().position_of(found[n - 1]);
   }
   return matched * tokens;
+}
+
+template <pool_policy Policy>
+std::size_t block_pool<Policy>::expect(std::span<const token> prompt, std::size_t position,
+                                       const prefix_key& key) noexcept
+  requires looks_ahead<typename Policy::evict>
+{
+  if (state_ == nullptr || !state_->options().cache) return 0;
+  const locked hold(state_->lock());
+  typename state::position at{};
+  const std::size_t found = find(prompt, key, at);
+  // from the end upwards, so that a prefix stays behind what was built on it; equal blocks count alike
+  for (std::size_t left = found; left != 0; left -= state_->options().block_tokens) {
+    block_id holder = no_block;
+    state_->index().each_holder(at, [&](block_id id) {
+      state_->order().expect(&id, 1, position);
+      holder = id;
+    });
+    at = state_->index().parent_of(holder);
+  }
+  return found;
 }
 
 template <pool_policy Policy>
