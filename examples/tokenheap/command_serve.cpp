@@ -24,6 +24,7 @@ struct serve_options {
   std::int64_t corrupt_block = -1;
   std::string device = "host";
   std::string policy = "lru";
+  std::string tiers;
   std::size_t device_mib = 0;
   bool json = false;
 };
@@ -58,6 +59,12 @@ int run_serve(const serve_options& options) {
   if (const complaint bad = work.open(wanted); !bad.empty()) return refuse(bad);
   engine_options amounts = options.engine;
   amounts.seed = options.work.seed;
+  if (!options.tiers.empty()) {
+    if (const complaint bad = read_tiers(options.tiers, amounts.tiers); !bad.empty()) return refuse(bad);
+    if (amounts.tiers.device_blocks != 0) amounts.blocks = amounts.tiers.device_blocks;
+    if (!amounts.tiers.empty() && options.device == "sim")
+      return refuse("--tiers: blocks on the simulated device stay there; leave out --device sim");
+  }
   amounts.hints = options.policy == "hinted";
   const bool on_device = options.device == "sim";
   if (!on_device && options.device_mib != 0) return refuse("--device-memory: there is no device; add --device sim");
@@ -115,6 +122,8 @@ command declare_serve(CLI::App& app) {
   checked(app.add_option("--load", amounts.load, "tokens that arrive while one is computed (default 2)"),
           decimal(0.001, 1e6));
   count_option(app, "--fork", work.forks, 1, 64, "answers to each request, which share its prompt (default 1)");
+  app.add_option("--tiers", chosen->tiers,
+                 "where blocks go that leave the pool: device:N,host:N,file:PATH:BYTES, each optional, in this order");
   word_option(app, "--policy", chosen->policy, {"lru", "hinted"},
               "who is evicted: lru (default), or hinted, where each request says whether its blocks are used again");
   count_option(app, "--tenants", amounts.tenants, 0, 1 << 20,

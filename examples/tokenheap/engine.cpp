@@ -36,6 +36,8 @@ complaint engine::open() {
   if (device_ && !device_->problem().empty()) return device_->problem();
   if (!made) return described(made.why());
   pool_.emplace(std::move(*made));
+  if (!options_.tiers.empty())
+    if (complaint bad = tiers_.emplace().open(options_.tiers, shape, options_.seed); !bad.empty()) return bad;
   watermark_blocks_ = static_cast<std::size_t>(options_.watermark * options_.blocks);
   double tokens = 0;
   for (const job& j : work_.jobs()) tokens += j.longest();
@@ -119,8 +121,15 @@ bool engine::admit_one(request& r) {
   auto opened = out_.open.measure([&] { return sequence::open(*pool_, r.all_tokens(), with); });
   if (!opened) return false;
   r.blocks.emplace(std::move(*opened));
+  r.tenant = with.key.tenant;
   r.computed = static_cast<std::uint32_t>(r.blocks->cached_tokens());
-  (++r.admissions == 1 ? out_.prefix_hit_tokens : out_.recomputed_hit_tokens) += r.computed;
+  if (tiers_) {
+    const std::uint32_t loaded = tiers_->load(r, *pool_) * options_.block_tokens;
+    r.computed += loaded;
+    out_.tier_hit_tokens += loaded;
+    if (loaded != 0) static_cast<void>(r.blocks->publish(r.computed));
+  }
+  (++r.admissions == 1 ? out_.prefix_hit_tokens : out_.recomputed_hit_tokens) += r.blocks->cached_tokens();
   r.addresses_known = 0;
   r.look_up(*pool_);
   return true;
@@ -202,6 +211,8 @@ complaint engine::compute() {
     for (; at < rows.size() && rows[at].cache == &r->cache; ++at) last = &rows[at];
     r->computed = last->position + 1;
     if (r->blocks->publish(r->computed) != tokenheap::errc::ok) return "a sequence refused to publish what was written";
+    if (tiers_)
+      if (complaint bad = tiers_->store(*r, *pool_); !bad.empty()) return bad;
     if (last->logits == nullptr) continue;
     take_logits(*r, last->logits);
     if (r->generated != 1) continue;
@@ -244,6 +255,8 @@ complaint engine::fork(request& r, const float* logits) {
     made->blocks.emplace(std::move(*shared));
     made->computed = computed;
     made->admissions = 1;
+    made->tenant = r.tenant;
+    made->stored = r.stored;
     made->look_up(*pool_);
     ++out_.forks;
     forked_.push_back(std::move(made));
@@ -321,6 +334,7 @@ void engine::corrupt() {
 complaint engine::check_end() const {
   const kv::pool_stats books = pool_->stats();
   if (!pool_->is_valid()) return "the block pool's books are damaged";
+  if (tiers_ && !tiers_->is_valid()) return "the books of a tier do not add up";
   if (books.live != 0 || books.free + books.cached != books.total)
     return fmt::format("blocks are lost: {} free, {} cached, {} live of {}", books.free, books.cached, books.live,
                        books.total);

@@ -10,6 +10,7 @@
 #include "device_side.hpp"
 #include "latency.hpp"
 #include "request.hpp"
+#include "tier_side.hpp"
 #include "verify.hpp"
 #include "waste.hpp"
 
@@ -23,6 +24,7 @@ struct engine_options {
   std::uint32_t step_tokens = 256;
   double watermark = 0.005;
   double load = 2;
+  tier_options tiers;         ///< below the pool; none by default
   bool hints = false;         ///< requests say whether what they add will be used again
   std::uint32_t tenants = 0;  ///< requests are theirs in turn; 0: nobody's
   std::uint64_t seed = 1;
@@ -40,6 +42,7 @@ struct served {
   std::uint64_t prefix_hit_tokens = 0;      ///< at the first admission of each request
   std::uint64_t recomputed_hit_tokens = 0;  ///< found again after a preemption
   std::uint64_t preemptions = 0;
+  std::uint64_t tier_hit_tokens = 0;  ///< that the pool had forgotten and a tier had not
   std::uint64_t forks = 0;  ///< answers that began in the blocks of another one
   std::uint64_t steps = 0;
   std::uint64_t blocks_in_steps = 0;  ///< blocks in use, added up over the steps
@@ -72,6 +75,8 @@ class engine {
   [[nodiscard]] const served& outcome() const { return out_; }
   [[nodiscard]] const std::vector<recorded_logits>& recorded() const { return recorded_; }
   [[nodiscard]] const kv::pool_stats& pool_stats() const { return books_; }
+  /// The tiers below the pool; null without any.
+  [[nodiscard]] const tier_side* tiers() const { return tiers_ ? &*tiers_ : nullptr; }
   /// What was found on the device; null without one.
   [[nodiscard]] const device_outcome* device() const { return device_ ? &device_->outcome() : nullptr; }
   [[nodiscard]] owned_bytes weights() const { return device_ ? device()->weights : owned_by(weight_memory_); }
@@ -116,6 +121,7 @@ class engine {
   decoder model_;
   decoder device_model_;  // the same weights, on the device
   std::optional<block_pool> pool_;
+  std::optional<tier_side> tiers_;
   std::deque<request_ptr> waiting_;   // in order of arrival
   std::vector<request_ptr> running_;  // in order of arrival: the last is the first to be preempted
   std::vector<request_ptr> forked_;   // in this step; they run from the next one on

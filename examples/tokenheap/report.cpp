@@ -106,6 +106,7 @@ std::string to_json(const serve_report& r) {
            {"prefix_hit_tokens", s.prefix_hit_tokens},
            {"recomputed_hit_tokens", s.recomputed_hit_tokens},
            {"preemptions", s.preemptions},
+           {"tier_hit_tokens", s.tier_hit_tokens},
            {"forks", s.forks},
            {"tenants", r.options.tenants},
            {"scrubbed", pool.scrubbed},
@@ -127,6 +128,12 @@ std::string to_json(const serve_report& r) {
                                {"p50", call->at_share(0.5)},
                                {"p99", call->at_share(0.99)},
                                {"max", call->at_share(1)}};
+  if (const tier_side* below = r.server.tiers())
+    for (const auto& [name, t] : below->outcome())
+      out["tiers"][name] = {{"blocks", t.blocks},     {"capacity", t.capacity},           {"lookups", t.lookups},
+                            {"hits", t.hits},         {"stored", t.stored},               {"present", t.present},
+                            {"refused", t.refused},   {"loaded", t.loaded},               {"load_failures", t.load_failures},
+                            {"evicted", t.evicted},   {"recovered", t.recovered},         {"lost", t.lost}};
   if (const device_outcome* d = r.server.device()) out["device"] = device_json(*d);
   out["logits_digest"] = fmt::format("{:016x}", digest(r.server.recorded()));
   out["verified"] = r.check.verified;
@@ -152,6 +159,12 @@ std::string to_table(const serve_report& r) {
       fmt::format("{:.1f} % of the prompt tokens", percent(s.prefix_hit_tokens, s.prompt_tokens)));
   row("preemptions", fmt::to_string(s.preemptions),
       fmt::format("{} tokens found again afterwards", s.recomputed_hit_tokens));
+  if (const tier_side* below = r.server.tiers()) {
+    row("tier hits, tokens", fmt::to_string(s.tier_hit_tokens), "the pool had forgotten them");
+    for (const auto& [name, t] : below->outcome())
+      row("  " + name, fmt::to_string(t.loaded),
+          fmt::format("blocks loaded, {} stored, {} of {} held, {} evicted", t.stored, t.blocks, t.capacity, t.evicted));
+  }
   if (s.forks != 0) row("forks", fmt::to_string(s.forks), "answers that began in the blocks of another one");
   if (r.options.tenants != 0)
     row("tenants", fmt::to_string(r.options.tenants), fmt::format("{} blocks wiped between them", pool.scrubbed));

@@ -7,7 +7,9 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <vector>
 
+#include <tokenheap/concepts/tier.hpp>
 #include <tokenheap/kv/hinted.hpp>
 #include <tokenheap/kv/scrub.hpp>
 #include <tokenheap/kv/sequence.hpp>
@@ -39,6 +41,9 @@ struct request {
   std::byte** addresses = nullptr;
   std::uint32_t addresses_known = 0;
   std::optional<sequence> blocks;
+  kv::tenant_id tenant = 0;
+  std::vector<kv::tier_key> names;  ///< of its full blocks, as the tiers know them
+  std::size_t stored = 0;           ///< blocks of those that the tiers were given
   kv_view cache;
 
   [[nodiscard]] bool done() const { return generated == output_tokens; }

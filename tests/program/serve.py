@@ -2,6 +2,7 @@
 import os
 import pty
 import subprocess
+import tempfile
 import unittest
 
 from shared import PROGRAM, main, public_trace, run, run_json, trace_file
@@ -71,10 +72,36 @@ class Serve(unittest.TestCase):
             self.assertGreater(out["preemptions"], 0)
 
     def test_a_hint_keeps_what_is_used_again(self):
-        few = ["serve", "--requests", 128, "--scale", 64, "--blocks", 200, "--verify", 16]
+        few = ["serve", "--requests", 96, "--scale", 64, "--blocks", 200, "--verify", 8]
         plain, hinted = run_json(*few), run_json(*few, "--policy", "hinted")
         self.assertEqual(plain["logits_digest"], hinted["logits_digest"])
         self.assertGreater(hinted["prefix_hit_tokens"], plain["prefix_hit_tokens"])
+
+    def test_blocks_leave_through_the_tiers_and_come_back(self):
+        few = ["serve", "--requests", 40, "--scale", 64, "--blocks", 70]
+        plain = run_json(*few)
+        with tempfile.TemporaryDirectory() as folder:
+            spec = f"device:70,host:40,file:{folder}/kv.tier:64M"
+            first, second = run_json(*few, "--tiers", spec), run_json(*few, "--tiers", spec)
+            shared = run_json(*few, "--tiers", spec, "--fork", 2, "--tenants", 2, "--policy", "hinted")
+        for out in (first, second):
+            self.assertEqual((out["mismatches"], out["logits_digest"]), (0, plain["logits_digest"]))
+            self.assertGreater(out["tiers"]["file"]["loaded"], 0)
+            self.assertEqual(out["tiers"]["file"]["load_failures"] + out["tiers"]["host"]["load_failures"], 0)
+        self.assertLess(first["computed_tokens"], plain["computed_tokens"])
+        # the file outlives the server: the second run computes little more than what is new in each request
+        self.assertEqual(second["tiers"]["file"]["recovered"], first["tiers"]["file"]["blocks"])
+        self.assertLess(second["computed_tokens"], first["computed_tokens"] / 2)
+        self.assertEqual(shared["mismatches"], 0)
+        # names are of a tenant: what nobody's requests stored, tenants do not find
+        self.assertEqual(shared["tiers"]["file"]["recovered"], second["tiers"]["file"]["blocks"])
+
+    def test_tiers_that_cannot_be(self):
+        for spec in ("host", "host:0", "file:x", "file::1M", "host:1,device:1", "host:1,host:2", "tape:1", "host:1x"):
+            code, out, err = run("serve", "--tiers", spec)
+            self.assertEqual((code, out), (2, ""), spec)
+            self.assertIn("--tiers", err)
+        self.assertEqual(run("serve", "--tiers", "host:8", "--device", "sim")[0], 2)
 
     def test_tenants_find_nothing_of_each_other(self):
         together = run_json(*FEW, "--blocks", 400)
