@@ -27,7 +27,7 @@ struct file_tier_options {
   std::size_t max_bytes = 0;  ///< of the file, with everything
   std::size_t high = 0;       ///< blocks from which eviction begins; 0: when the file is full
   std::size_t low = 0;
-  siphash_key key{};     ///< the same at each opening; with the default, damage is found but forgery is not
+  siphash_key key{};     ///< a secret, the same at each opening: forgery is found too; without it damage alone, and quicker
   bool durable = false;  ///< fdatasync for each batch of stores: then they survive a loss of power too
   file_scan scan = file_scan::whole;
   std::size_t batches = 64;
@@ -54,6 +54,7 @@ class file_tier {
     file_tier made(with, static_cast<Calls&&>(calls));
     if (with.block_bytes == 0 || with.block_bytes > max_allocation - 2 * page)
       return made.refuse(errc::invalid_argument, with.block_bytes, "give block_bytes");
+    made.sum_ = with.key.low == 0 && with.key.high == 0 ? record_sum::xxh3 : record_sum::siphash;
     made.slot_bytes_ = align_up(with.block_bytes + sizeof(tier_record), page);
     const std::size_t slots = with.max_bytes < page ? 0 : (with.max_bytes - page) / made.slot_bytes_;
     if (slots == 0 || slots > max_slots)
@@ -66,7 +67,7 @@ class file_tier {
     return made;
   }
   file_tier(file_tier&& other) noexcept
-      : with_(other.with_), calls_(static_cast<Calls&&>(other.calls_)), fd_(other.fd_), key_(other.key_),
+      : with_(other.with_), calls_(static_cast<Calls&&>(other.calls_)), fd_(other.fd_), key_(other.key_), sum_(other.sum_),
         slot_bytes_(other.slot_bytes_), sequence_(other.sequence_), damaged_(other.damaged_),
         scratch_(static_cast<column<unsigned char>&&>(other.scratch_)),
         books_(static_cast<tier_books<Order>&&>(other.books_)), flights_(static_cast<flights&&>(other.flights_)) {
@@ -261,8 +262,8 @@ class file_tier {
       tier_record header;
       const std::size_t payload = with_.scan == file_scan::whole ? with_.block_bytes : 0;
       const bool read = move_all<false>(calls_, fd_, {&header, sizeof header}, {scratch_.first(), payload}, place(slot));
-      const bool good = read && header.is_plausible(with_.block_bytes) &&
-                        (payload == 0 || is_whole(key_, header, scratch_.first(), payload));
+      const bool good = read && header.is_plausible(with_.block_bytes, sum_) &&
+                        (payload == 0 || is_whole(key_, header, scratch_.first(), payload, sum_));
       if (good) {
         all[n++] = {header.sequence, header.key(), slot};
       } else {
@@ -283,10 +284,10 @@ class file_tier {
   [[nodiscard]] bool read(tier_slot slot, const tier_key& key, void* to) noexcept {
     tier_record header;
     if (!move_all<false>(calls_, fd_, {&header, sizeof header}, {to, with_.block_bytes}, place(slot))) return false;
-    return header.key() == key && is_whole(key_, header, to, with_.block_bytes);
+    return header.key() == key && is_whole(key_, header, to, with_.block_bytes, sum_);
   }
   [[nodiscard]] bool write(tier_slot slot, const tier_key& key, void* from) noexcept {
-    tier_record header = seal(key_, key, from, with_.block_bytes, ++sequence_);
+    tier_record header = seal(key_, key, from, with_.block_bytes, ++sequence_, sum_);
     return move_all<true>(calls_, fd_, {&header, sizeof header}, {from, with_.block_bytes}, place(slot));
   }
   // if even this fails, the slot holds a torn record, or a whole one of bytes that are its name's: neither is ever wrong
@@ -299,6 +300,7 @@ class file_tier {
   Calls calls_;
   int fd_ = -1;
   siphash_key key_{};
+  record_sum sum_ = record_sum::siphash;
   std::size_t slot_bytes_ = 0;
   std::uint64_t sequence_ = 0;
   std::size_t damaged_ = 0;
