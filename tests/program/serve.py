@@ -72,7 +72,7 @@ class Serve(unittest.TestCase):
             self.assertGreater(out["preemptions"], 0)
 
     def test_a_hint_keeps_what_is_used_again(self):
-        few = ["serve", "--requests", 96, "--scale", 64, "--blocks", 200, "--verify", 8]
+        few = ["serve", "--requests", 192, "--scale", 64, "--blocks", 200, "--verify", 4]
         plain, hinted = run_json(*few), run_json(*few, "--policy", "hinted")
         self.assertEqual(plain["logits_digest"], hinted["logits_digest"])
         self.assertGreater(hinted["prefix_hit_tokens"], plain["prefix_hit_tokens"])
