@@ -42,6 +42,14 @@ TEST_CASE("the vectors of FIPS 180-4", "[kv][sha256]") {
   CHECK(digest_of(std::string(1'000'000, 'a')) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST_CASE("the ending fits the last block, or needs one of its own", "[kv][sha256]") {
+  CHECK(digest_of(std::string(55, 'a')) == "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318");
+  CHECK(digest_of(std::string(56, 'a')) == "b35439a4ac6f0948b6d6f9e3c6af0f5f590ce20f1bde7090ef7970686ec6738a");
+  CHECK(digest_of(std::string(63, 'a')) == "7d3e74a05d7db15bce4ad9ec0658ea98e3f06eeecf16b4c6fff2da457ddc2f34");
+  CHECK(digest_of(std::string(64, 'a')) == "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb");
+  CHECK(digest_of(std::string(119, 'a')) == "31eba51c313a5c08226adf18d4a359cfdfd8d2e816b13f4af952f7ea6584dcfb");
+}
+
 TEST_CASE("pieces of any size give the digest of the whole", "[kv][sha256]") {
   std::string text;
   for (std::size_t n = 0; n < 300; ++n) {
@@ -85,6 +93,21 @@ TEST_CASE("sha256_128 digests what it says", "[kv][sha256]") {
     std::memcpy(spelt, &parent, 16);
     std::memcpy(spelt + 16, tokens.data(), 16);
     const kv::hash128 got = block ? hash(parent, tokens.data(), 4) : hash.root(spelt, 32);
+    CHECK(hex(reinterpret_cast<const unsigned char*>(&got), 16) == hex(out, 16));
+  }
+  // blocks of any length
+  std::vector<kv::token> many(40);
+  for (std::size_t n = 0; n <= many.size(); ++n) {
+    if (n != 0) many[n - 1] = static_cast<kv::token>(n * 0x01020305);
+    kv::sha256 by_hand;
+    by_hand.add("tokenheap block\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32);
+    by_hand.add(digested, 32);
+    by_hand.add(&parent, 16);
+    by_hand.add(many.data(), 4 * n);
+    unsigned char out[32];
+    by_hand.finish(out);
+    const kv::hash128 got = hash(parent, many.data(), n);
+    CAPTURE(n);
     CHECK(hex(reinterpret_cast<const unsigned char*>(&got), 16) == hex(out, 16));
   }
   CHECK_FALSE(hash(parent, tokens.data(), 4) == kv::sha256_128::open("Seed", 4)(parent, tokens.data(), 4));
