@@ -238,3 +238,35 @@ TEST_CASE("orders in a pool: no parent leaves before its child, equal blocks or 
     play_a_pool<kv::s3_fifo>(seed);
   }
 }
+
+TEST_CASE("53: what is worth little leaves first, whoever came first", "[kv][scenario]") {
+  using pool_type = kv::block_pool<with_order<kv::hinted>>;
+  using sequence = kv::sequence<pool_type>;
+  auto pool = pool_type::open({.blocks = 4, .block_tokens = 4});
+  REQUIRE(pool);
+  const auto tokens = [](kv::token first) {
+    std::vector<kv::token> made(8);
+    for (std::size_t n = 0; n < 8; ++n) made[n] = first + static_cast<kv::token>(n);
+    return made;
+  };
+  const auto a = tokens(100), b = tokens(200), c = tokens(300);
+  const auto run = [&](const std::vector<kv::token>& prompt, const kv::sequence_options& with) {
+    auto made = sequence::open(*pool, prompt, with);
+    REQUIRE(made);
+    REQUIRE(made->publish(8) == tokenheap::errc::ok);
+    REQUIRE(made->close() == tokenheap::errc::ok);
+  };
+  const kv::retained_range ranges[] = {{.first = 0, .end = 4, .value = {.priority = 90}},
+                                       {.first = 4, .end = 8, .value = {.priority = 10}}};
+  run(a, {.retention = ranges});
+  run(b, {});
+  run(c, {.value = {.priority = 20}});
+  CHECK(pool->match(b) == 4);
+  CHECK(pool->match(a) == 4);
+  run(b, {});  // takes what is worth least: the tail of c
+  CHECK(pool->match(a) == 4);
+  CHECK(pool->match(c) == 4);
+  run(tokens(400), {});
+  CHECK(pool->match(c) == 0);
+  CHECK(pool->is_valid());
+}
