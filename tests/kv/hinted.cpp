@@ -233,7 +233,7 @@ void play_a_pool(unsigned seed) {
 }  // namespace
 
 TEST_CASE("orders in a pool: no parent leaves before its child, equal blocks or not", "[kv][eviction]") {
-  for (unsigned seed = 0; seed < 4; ++seed) {
+  for (unsigned seed = 0; seed < 8; ++seed) {
     play_a_pool<kv::hinted>(seed);
     play_a_pool<kv::s3_fifo>(seed);
   }
