@@ -29,7 +29,7 @@ NAMED = [
         r"|\b(?:torch|at|c10|ggml|nvinfer1|thrust|cub|rmm)::|\bggml_\w+|\bDLManagedTensor\w*")),
     ("Redis", re.compile(r"^kv/tier_redis\.hpp$"), re.compile(r"<(?:hiredis|sw/redis)|\bredis(?:Context|Reply|Command)\w*")),
     ("a JSON parser", re.compile(r"^plan/"), re.compile(r"<(?:nlohmann|rapidjson|simdjson)|\bnlohmann::|\bsimdjson::")),
-    ("xxHash", re.compile(r"^kv/prefix_index\.hpp$"), re.compile(r"<xxh|\bXXH\w+")),
+    ("xxHash", re.compile(r"^kv/prefix_index\.hpp$"), re.compile(r"<xxhash|\bXXH\w+")),
     ("fmt", re.compile(r"^observe/report\.hpp$"), re.compile(r"<fmt/|\bfmt::")),
     ("sanitizers or Valgrind", re.compile(r"^(policy/guard|alloc/annotate|check/fiber)\.hpp$"), re.compile(
         r"<(?:sanitizer|valgrind)/|\b__(?:asan|lsan|tsan|sanitizer)_\w+|\bVALGRIND_\w+")),
