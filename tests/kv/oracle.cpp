@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <tokenheap/kv/hash_chain.hpp>
 #include <tokenheap/source/host.hpp>
 
 // random requests against the model: every id, every hit, every count, and every number that was written into a block
@@ -24,6 +25,18 @@ struct two_buckets {
 };
 struct crowded : kv::default_policy {
   using prefixes = kv::radix_index<two_buckets>;
+};
+struct chained : kv::default_policy {
+  using prefixes = kv::hash_chain_index<>;
+};
+// every prefix has the same name
+struct one_name : kv::sip128 {
+  static one_name open(const void*, std::size_t) noexcept { return {}; }
+  kv::hash128 root(const void*, std::size_t) const noexcept { return {}; }
+  kv::hash128 operator()(kv::hash128, const kv::token*, std::size_t) const noexcept { return {}; }
+};
+struct nameless : kv::default_policy {
+  using prefixes = kv::hash_chain_index<one_name>;
 };
 
 template <class Policy>
@@ -235,7 +248,8 @@ class trial {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("random requests do what the model says", "[kv][oracle]", kv::default_policy, crowded) {
+TEMPLATE_TEST_CASE("random requests do what the model says", "[kv][oracle]", kv::default_policy, crowded,
+                   chained, nameless) {
   for (std::uint32_t seed = 1; seed <= 60; ++seed) {
     CAPTURE(seed);
     trial<TestType> run(seed);
