@@ -2,10 +2,16 @@
 
 #include <support/catch.hpp>
 
+#include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <random>
 #include <utility>
 #include <vector>
+
+#include <kv/kit.hpp>
+#include <tokenheap/kv/sha256.hpp>
+#include <tokenheap/kv/xxh3.hpp>
 
 namespace kv = tokenheap::kv;
 
@@ -85,7 +91,7 @@ void compare_with_a_map(std::size_t lookups, std::uint32_t seed) {
 }  // namespace
 
 TEST_CASE("names that collide cost a comparison and never a wrong hit", "[kv][hash_chain]") {
-  compare_with_a_map<few_bits<8>>(1'000'000, 1);
+  compare_with_a_map<few_bits<8>>(std::getenv("TOKENHEAP_TEST_LONG") != nullptr ? 10'000'000 : 1'000'000, 1);
   compare_with_a_map<few_bits<0>>(2'000, 2);
   compare_with_a_map<kv::sip128>(20'000, 3);
 }
@@ -124,6 +130,55 @@ TEST_CASE("a duplicate takes the place of the block that goes, and keeps what is
   index.let_go_root(root);
 }
 
+TEST_CASE("equal blocks leave in any order, and what is below them stays findable", "[kv][hash_chain]") {
+  constexpr std::size_t twins = 5;
+  const kv::token same = 5, below = 6;
+  kv::block_id order[] = {0, 1, 2, 3, 4};
+  do {
+    CAPTURE(order[0], order[1], order[2], order[3], order[4]);
+    auto made = kv::hash_chain_index<>::open({.blocks = twins + 2, .block_tokens = 1});
+    REQUIRE(made);
+    auto& index = *made;
+    const auto root = index.hold_root({});
+    for (kv::block_id id = 0; id < twins; ++id) {
+      index.write(id, 0, &same, 1);
+      index.publish(root, &id, 1);
+    }
+    const kv::block_id children[] = {twins, twins + 1};
+    for (const auto child : children) {
+      index.write(child, 0, &below, 1);
+      index.publish(index.position_of(order[child - twins]), &child, 1);
+    }
+    const kv::token prompt[] = {same, below};
+    for (std::size_t gone = 0; gone < twins - 1; ++gone) {
+      index.remove(order[gone]);
+      REQUIRE(index.is_valid());
+      kv::block_id out[2] = {};
+      REQUIRE(index.match(root, prompt, 2, out) == 2);
+      REQUIRE(std::find(order + gone + 1, order + twins, out[0]) != order + twins);
+      REQUIRE(out[1] == children[0]);
+      std::vector<kv::block_id> holders;
+      index.each_holder(index.position_of(out[0]), [&](kv::block_id id) { holders.push_back(id); });
+      std::sort(holders.begin(), holders.end());
+      std::vector<kv::block_id> expected(order + gone + 1, order + twins);
+      std::sort(expected.begin(), expected.end());
+      REQUIRE(holders == expected);
+      // one that left comes back as another block's child, at a place that is not its own
+      const kv::block_id again = order[gone];
+      index.write(again, 0, &below, 1);
+      index.publish(index.position_of(children[0]), &again, 1);
+      REQUIRE(index.is_valid());
+      index.remove(again);
+      REQUIRE(index.is_valid());
+    }
+    index.remove(children, 2);
+    index.remove(order[twins - 1]);
+    REQUIRE(index.is_valid());
+    REQUIRE(index.size() == 0);
+    index.let_go_root(root);
+  } while (std::next_permutation(order, order + twins));
+}
+
 TEST_CASE("names depend on key, parent and seed, and damage is seen", "[kv][hash_chain]") {
   auto made = kv::hash_chain_index<>::open({.blocks = 4, .block_tokens = 2, .seed = 9});
   auto twin = kv::hash_chain_index<>::open({.blocks = 4, .block_tokens = 2, .seed = 9});
@@ -149,4 +204,68 @@ TEST_CASE("names depend on key, parent and seed, and damage is seen", "[kv][hash
   CHECK_FALSE(made->is_valid());
   made->write(1, 1, two + 1, 1);
   CHECK(made->is_valid());
+}
+
+namespace {
+
+template <class Hash>
+struct chained : kv::default_policy {
+  using prefixes = kv::hash_chain_index<Hash>;
+};
+
+// the same traffic for two pools: prompts out of few beginnings, more than fits, closed in any order
+template <class Policy>
+void compare_with_radix(std::uint32_t seed, std::size_t requests) {
+  CAPTURE(seed);
+  using other_pool = kv::block_pool<Policy>;
+  auto radix = kit::pool_of(300, 4);
+  auto chain = kit::pool_of<other_pool>(300, 4);
+  std::mt19937 random(seed);
+  std::vector<std::pair<kit::sequence, kv::sequence<other_pool>>> running;
+  std::vector<std::vector<kv::token>> past{{1, 2, 3, 4}};
+  std::size_t hits = 0;
+  const char salts[] = "ab";
+  for (std::size_t n = 0; n < requests; ++n) {
+    auto prompt = past[past.size() - 1 - random() % std::min<std::size_t>(past.size(), 20)];
+    prompt.resize(std::min<std::size_t>(prompt.size(), random() % 120 + 1));
+    for (auto more = random() % 30; more-- != 0;) prompt.push_back(static_cast<kv::token>(random() % 3));
+    past.push_back(prompt);
+    kv::sequence_options with{.read_cache = random() % 8 != 0};
+    if (const auto key = random() % 4; key < 2) with.key = {.salt = salts + key, .salt_bytes = 1};
+    auto left = kit::sequence::open(radix, prompt, with);
+    auto right = kv::sequence<other_pool>::open(chain, prompt, with);
+    REQUIRE(static_cast<bool>(left) == static_cast<bool>(right));
+    if (left) {
+      REQUIRE(left->cached_tokens() == right->cached_tokens());
+      REQUIRE(kit::ids_of(*left) == kit::ids_of(*right));
+      hits += left->cached_tokens();
+      const std::size_t written = random() % (prompt.size() + 1);
+      REQUIRE(left->publish(written) == right->publish(written));
+      running.emplace_back(static_cast<kit::sequence&&>(*left), static_cast<kv::sequence<other_pool>&&>(*right));
+    }
+    if (running.size() > 6 || (!left && !running.empty())) {
+      std::swap(running[random() % running.size()], running.back());
+      running.pop_back();
+    }
+    REQUIRE(radix.match(prompt, with.key) == chain.match(prompt, with.key));
+    if (n % 64 == 0) REQUIRE(chain.is_valid());
+  }
+  CHECK(hits > 4 * requests);
+  CHECK(radix.stats().evictions > requests);
+  CHECK(radix.stats().evictions == chain.stats().evictions);
+  running.clear();
+  CHECK(chain.is_valid());
+  CHECK(chain.evict(300) == radix.evict(300));
+  CHECK(chain.stats().free == 300);
+  CHECK(chain.is_valid());
+}
+
+}  // namespace
+
+TEST_CASE("both indexes find the same blocks in the same traffic, whatever names them", "[kv][hash_chain]") {
+  const std::size_t requests = std::getenv("TOKENHEAP_TEST_LONG") != nullptr ? 200'000 : 4'000;
+  compare_with_radix<chained<kv::sip128>>(1, requests);
+  compare_with_radix<chained<kv::xxh3_128>>(2, requests);
+  compare_with_radix<chained<kv::sha256_128>>(3, requests);
+  compare_with_radix<chained<few_bits<4>>>(4, requests);
 }

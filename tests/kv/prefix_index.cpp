@@ -1,22 +1,25 @@
 #include <tokenheap/kv/prefix_index.hpp>
 
 #include <support/catch.hpp>
+#include <tokenheap/kv/hash_chain.hpp>
 
 #include <vector>
 
 namespace kv = tokenheap::kv;
 using index_type = kv::radix_index<>;
 
-TEST_CASE("an index finds the longest published prefix, past branches and runs", "[kv][prefix_index]") {
-  auto made = index_type::open({.blocks = 16, .block_tokens = 2});
+TEMPLATE_TEST_CASE("an index finds the longest published prefix, past branches and runs", "[kv][prefix_index]",
+                   kv::radix_index<>, kv::hash_chain_index<>) {
+  auto made = TestType::open({.blocks = 16, .block_tokens = 2});
   REQUIRE(made);
   auto& tree = *made;
   const auto root = tree.hold_root({});
   REQUIRE(root != 0);
-  const auto put = [&](index_type::position at, kv::block_id id, kv::token first) {
+  const auto put = [&](typename TestType::position at, kv::block_id id, kv::token first) {
     const kv::token two[] = {first, first + 1};
     tree.write(id, 0, two, 2);
-    return tree.publish(at, id);
+    tree.publish(at, &id, 1);
+    return tree.position_of(id);
   };
   const auto head = put(root, 0, 10);
   const auto left = put(head, 1, 20);
@@ -70,8 +73,9 @@ TEST_CASE("a run is published at once and its end is taken off step by step", "[
   tree.let_go_root(root);
 }
 
-TEST_CASE("chains are taken off from their ends, and what is not so simple between them too", "[kv][prefix_index]") {
-  auto made = index_type::open({.blocks = 16, .block_tokens = 1});
+TEMPLATE_TEST_CASE("chains are taken off from their ends, and what is not so simple between them too",
+                   "[kv][prefix_index]", kv::radix_index<>, kv::hash_chain_index<>) {
+  auto made = TestType::open({.blocks = 16, .block_tokens = 1});
   REQUIRE(made);
   auto& tree = *made;
   const auto root = tree.hold_root({});

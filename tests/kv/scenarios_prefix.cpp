@@ -1,17 +1,22 @@
 #include <tokenheap/kv/sequence.hpp>
 
 #include <support/catch.hpp>
+#include <tokenheap/kv/hash_chain.hpp>
 
 #include <string>
 #include <vector>
 
 #include <kv/kit.hpp>
 
-// scenarios of identity: who may share what, and what is found, each with its exact numbers
+// scenarios of identity: who may share what, and what is found, each with its exact numbers, and with either index
 
 using namespace kit;
 
 namespace {
+
+struct chained : kv::default_policy {
+  using prefixes = kv::hash_chain_index<>;
+};
 
 // publishes a prompt and lets it go
 template <class Pool>
@@ -22,8 +27,8 @@ void remember(Pool& pool, const std::vector<kv::token>& prompt, const kv::sequen
 
 }  // namespace
 
-TEST_CASE("13: two equal blocks are both published, and either one keeps the content findable", "[kv][scenario]") {
-  auto pool = pool_of(2, 4);
+TEMPLATE_TEST_CASE("13: two equal blocks are both published, and either one keeps the content findable", "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<kv::block_pool<TestType>>(2, 4);
   const auto prompt = count_up(4);
   auto first = opened(pool, prompt, {.read_cache = false});
   auto second = opened(pool, prompt, {.read_cache = false});
@@ -51,13 +56,13 @@ TEST_CASE("13: two equal blocks are both published, and either one keeps the con
   CHECK(pool.is_valid());
 }
 
-TEST_CASE("13: a duplicate takes over the children of the block that goes", "[kv][scenario]") {
-  auto pool = pool_of(16, 4);
+TEMPLATE_TEST_CASE("13: a duplicate takes over the children of the block that goes", "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<kv::block_pool<TestType>>(16, 4);
   const auto head = count_up(4);
   auto first = opened(pool, head, {.read_cache = false});
   REQUIRE(first.publish(4) == errc::ok);
   // three continuations hang below the first block, and one holder of a duplicate adds a fourth
-  std::vector<sequence> running;
+  std::vector<kv::sequence<kv::block_pool<TestType>>> running;
   auto twin = opened(pool, joined(head, count_up(4, 40)), {.read_cache = false});
   REQUIRE(twin.publish(8) == errc::ok);
   for (kv::token n = 1; n < 4; ++n) remember(pool, joined(head, count_up(4, 100 * n)), {.read_cache = false});
@@ -71,8 +76,8 @@ TEST_CASE("13: a duplicate takes over the children of the block that goes", "[kv
   CHECK(pool.stats().published == 2);
 }
 
-TEST_CASE("23: salts separate equal tokens, and no salt is another one", "[kv][scenario]") {
-  auto pool = pool_of(32, 16);
+TEMPLATE_TEST_CASE("23: salts separate equal tokens, and no salt is another one", "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<kv::block_pool<TestType>>(32, 16);
   const auto prompt = count_up(55);
   const std::string one = "tenant one";
   const std::string two("tenant\0one", 10);
@@ -93,8 +98,8 @@ TEST_CASE("23: salts separate equal tokens, and no salt is another one", "[kv][s
   CHECK(pool.is_valid());
 }
 
-TEST_CASE("24: two adapters never share, one adapter does", "[kv][scenario]") {
-  auto pool = pool_of(32, 16);
+TEMPLATE_TEST_CASE("24: two adapters never share, one adapter does", "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<kv::block_pool<TestType>>(32, 16);
   const auto prompt = count_up(55);
   remember(pool, prompt, {.key = {.adapter = 1}});
   CHECK(opened(pool, prompt, {.key = {.adapter = 2}}).cached_tokens() == 0);
@@ -113,11 +118,20 @@ struct one_bucket {
 struct colliding : kv::default_policy {
   using prefixes = kv::radix_index<one_bucket>;
 };
+// and every prefix has the same name
+struct one_name : kv::sip128 {
+  static one_name open(const void*, std::size_t) noexcept { return {}; }
+  kv::hash128 root(const void*, std::size_t) const noexcept { return {}; }
+  kv::hash128 operator()(kv::hash128, const kv::token*, std::size_t) const noexcept { return {}; }
+};
+struct nameless : kv::default_policy {
+  using prefixes = kv::hash_chain_index<one_name>;
+};
 
 }  // namespace
 
-TEST_CASE("27: equal hashes never make a wrong hit", "[kv][scenario]") {
-  auto pool = pool_of<kv::block_pool<colliding>>(64, 4);
+TEMPLATE_TEST_CASE("27: equal hashes never make a wrong hit", "[kv][scenario]", colliding, nameless) {
+  auto pool = pool_of<kv::block_pool<TestType>>(64, 4);
   for (kv::token n = 0; n < 8; ++n) remember(pool, joined(count_up(4, n), count_up(4, 50 * n)));
   CHECK(pool.stats().published == 16);
   CHECK(pool.is_valid());
@@ -136,8 +150,8 @@ TEST_CASE("27: equal hashes never make a wrong hit", "[kv][scenario]") {
   }
 }
 
-TEST_CASE("29: a request that must not read the cache still publishes", "[kv][scenario]") {
-  auto pool = pool_of(16, 16);
+TEMPLATE_TEST_CASE("29: a request that must not read the cache still publishes", "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<kv::block_pool<TestType>>(16, 16);
   const auto prompt = count_up(55);
   remember(pool, prompt);
   auto blind = opened(pool, prompt, {.read_cache = false});
@@ -155,8 +169,8 @@ TEST_CASE("29: a request that must not read the cache still publishes", "[kv][sc
   CHECK(pool.match(prompt) == 48);
 }
 
-TEST_CASE("31: four keys over the same tokens stay unmixed", "[kv][scenario]") {
-  auto pool = pool_of(16, 1);
+TEMPLATE_TEST_CASE("31: four keys over the same tokens stay unmixed", "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<kv::block_pool<TestType>>(16, 1);
   const auto three = count_up(3);
   const std::string key1 = "key1";
   const std::string key2 = "key2";
@@ -181,8 +195,8 @@ TEST_CASE("31: four keys over the same tokens stay unmixed", "[kv][scenario]") {
   CHECK(pool.is_valid());
 }
 
-TEST_CASE("64: evicting everything leaves what is held, and frees exactly what was asked", "[kv][scenario]") {
-  auto pool = pool_of(9, 4);
+TEMPLATE_TEST_CASE("64: evicting everything leaves what is held, and frees exactly what was asked", "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<kv::block_pool<TestType>>(9, 4);
   remember(pool, count_up(28));
   auto held = opened(pool, count_up(8), {.recompute_last = false});
   CHECK(held.cached_tokens() == 8);
@@ -207,8 +221,8 @@ TEST_CASE("64: evicting everything leaves what is held, and frees exactly what w
   }
 }
 
-TEST_CASE("65: sizes move between evictable and held, page by page", "[kv][scenario]") {
-  auto pool = pool_of(8, 1);
+TEMPLATE_TEST_CASE("65: sizes move between evictable and held, page by page", "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<kv::block_pool<TestType>>(8, 1);
   auto s = opened(pool, count_up(3));
   CHECK(s.cached_tokens() == 0);
   REQUIRE(s.publish(3) == errc::ok);
@@ -230,12 +244,12 @@ TEST_CASE("65: sizes move between evictable and held, page by page", "[kv][scena
   all.close();
   CHECK(pool.stats().cached == 3);
 
-  auto off = pool_of(8, 1, false);
+  auto off = pool_of<kv::block_pool<TestType>>(8, 1, false);
   remember(off, count_up(3));
   CHECK(off.stats().published == 0);
   CHECK(off.match(count_up(3)) == 0);
 
-  auto pages = pool_of(8, 4);
+  auto pages = pool_of<kv::block_pool<TestType>>(8, 4);
   remember(pages, count_up(6));
   CHECK(pages.match(count_up(6)) == 4);
 }
