@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include <tokenheap/kv/eviction.hpp>
+#include <tokenheap/kv/hash_chain.hpp>
 #include <tokenheap/kv/hinted.hpp>
 #include <tokenheap/kv/prefix_index.hpp>
 #include <tokenheap/kv/s3_fifo.hpp>
@@ -29,6 +30,7 @@ struct prefix_options {
   trace_format format = trace_format::mooncake;
   std::uint64_t capacity_blocks = 0;  // 0 stands for infinite
   std::string policy = "lru";
+  std::string index = "radix";
   std::uint64_t lookahead = 0;
   double hint_error = 0;
   bool hints = true;
@@ -79,12 +81,12 @@ std::vector<bool> bits_of(const references& trace, double error, std::uint64_t s
 }
 
 // A cache of one-token blocks out of the library's own index and order, without pinning between requests.
-template <kv::eviction_order Order>
+template <kv::eviction_order Order, kv::prefix_index Index>
 class prefix_cache {
  public:
   static tokenheap::result<prefix_cache> open(std::size_t blocks, std::size_t distinct) {
     prefix_cache made;
-    auto index = kv::radix_index<>::open({.blocks = blocks, .block_tokens = 1, .name = "prefix"});
+    auto index = Index::open({.blocks = blocks, .block_tokens = 1, .name = "prefix"});
     if (!index) return index.why();
     made.index_ = std::move(*index);
     made.root_ = made.index_.hold_root({});
@@ -108,17 +110,17 @@ class prefix_cache {
       static_cast<void>(order_.remove(held_[i]));
       if constexpr (kv::hears_of_reuse<Order>) order_.reuse(held_[i]);
     }
-    auto at = found == 0 ? root_ : index_.position_of(held_[found - 1]);
+    const auto at = found == 0 ? root_ : index_.position_of(held_[found - 1]);
     for (std::size_t i = found; i < request.size(); ++i) {
       held_[i] = take();
       index_.write(held_[i], 0, &request[i], 1);
-      at = index_.publish(at, held_[i]);
       // the hint is about what this request brings; what it repeats was used again by that alone
       kv::worth value{.again = again || known_[request[i]]};
       if (value.again && until != 0) value = {.priority = 50, .until = until};
       known_[request[i]] = true;
       if constexpr (kv::knows_worth<Order>) order_.value(held_[i], value);
     }
+    index_.publish(at, held_.data() + found, request.size() - found);
     if constexpr (kv::hears_of_chains<Order>) {
       order_.built(held_.data(), 0, found);
       order_.built(held_.data(), found, request.size());
@@ -161,9 +163,9 @@ class prefix_cache {
     return victim;
   }
 
-  kv::radix_index<> index_;
+  Index index_;
   Order order_;
-  kv::radix_index<>::position root_ = 0;
+  typename Index::position root_ = 0;
   std::size_t blocks_ = 0;
   std::size_t used_ = 0;
   std::vector<kv::block_id> held_;
@@ -194,17 +196,18 @@ struct prefix_result {
   double nanoseconds = 0;
 };
 
-template <class Order>
+template <class Order, class Index>
 int replay_with(const prefix_options& options, const references& trace, prefix_result& out) {
   // more blocks than references can never be filled
   const std::size_t wanted = options.capacity_blocks == 0 ? trace.ids.size() : options.capacity_blocks;
-  auto opened = prefix_cache<Order>::open(std::max<std::size_t>(1, std::min(wanted, trace.ids.size())), trace.distinct);
+  using cache_type = prefix_cache<Order, Index>;
+  auto opened = cache_type::open(std::max<std::size_t>(1, std::min(wanted, trace.ids.size())), trace.distinct);
   if (!opened) {
     char text[256];
     tokenheap::describe(opened.why(), text, sizeof text);
     return refuse(text);
   }
-  prefix_cache<Order>& cache = *opened;
+  cache_type& cache = *opened;
   const std::vector<bool> again =
       options.hints ? bits_of(trace, options.hint_error, options.seed) : std::vector<bool>(trace.ends.size(), true);
   const auto start = std::chrono::steady_clock::now();
@@ -226,6 +229,13 @@ int replay_with(const prefix_options& options, const references& trace, prefix_r
   return all_well;
 }
 
+template <class Index>
+int replay_by(const prefix_options& options, const references& trace, prefix_result& out) {
+  if (options.policy == "hinted") return replay_with<kv::hinted, Index>(options, trace, out);
+  if (options.policy == "s3fifo") return replay_with<kv::s3_fifo, Index>(options, trace, out);
+  return replay_with<kv::lru, Index>(options, trace, out);
+}
+
 int run_prefix(const prefix_options& options) {
   if (options.format != trace_format::mooncake)
     return refuse("--format: an azure trace has no prefix ids; give a mooncake trace");
@@ -235,9 +245,8 @@ int run_prefix(const prefix_options& options) {
   references trace;
   if (const complaint bad = read_references(options, trace); !bad.empty()) return refuse(bad);
   prefix_result seen;
-  const int code = options.policy == "hinted"   ? replay_with<kv::hinted>(options, trace, seen)
-                   : options.policy == "s3fifo" ? replay_with<kv::s3_fifo>(options, trace, seen)
-                                                : replay_with<kv::lru>(options, trace, seen);
+  const int code = options.index == "hash" ? replay_by<kv::hash_chain_index<>>(options, trace, seen)
+                                           : replay_by<kv::radix_index<>>(options, trace, seen);
   if (code != all_well) return code;
   const auto count = static_cast<double>(std::max<std::size_t>(1, trace.ids.size()));
   const double ratio = static_cast<double>(seen.hits) / count;
@@ -250,6 +259,7 @@ int run_prefix(const prefix_options& options) {
                                      {"hit_ratio", ratio},
                                      {"ns_per_reference", seen.nanoseconds / count},
                                      {"policy", options.policy},
+                                     {"index", options.index},
                                      {"lookahead", options.lookahead},
                                      {"hint_error", options.hint_error},
                                      {"seed", options.seed}};
@@ -273,6 +283,7 @@ command declare_prefix(CLI::App& app) {
                                "how many blocks fit, or inf")
       ->required();
   word_option(app, "--policy", chosen->policy, {"lru", "s3fifo", "hinted"}, "who is evicted: lru, s3fifo or hinted");
+  word_option(app, "--index", chosen->index, {"radix", "hash"}, "which index finds a prefix: radix or hash");
   count_option(app, "--lookahead", chosen->lookahead, 0, kv::hinted::positions,
                "how many waiting requests the cache is shown (hinted)");
   checked(app.add_option("--hint-error", chosen->hint_error, "the share of wrong hints, 0 to 1 (hinted)"), decimal(0, 1));

@@ -14,6 +14,9 @@ using namespace kit;
 
 namespace {
 
+template <class Policy>
+using pool_with = kv::block_pool<Policy>;
+
 struct chained : kv::default_policy {
   using prefixes = kv::hash_chain_index<>;
 };
@@ -27,8 +30,9 @@ void remember(Pool& pool, const std::vector<kv::token>& prompt, const kv::sequen
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("13: two equal blocks are both published, and either one keeps the content findable", "[kv][scenario]", kv::default_policy, chained) {
-  auto pool = pool_of<kv::block_pool<TestType>>(2, 4);
+TEMPLATE_TEST_CASE("13: two equal blocks are both published, and either one keeps the content findable",
+                   "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<pool_with<TestType>>(2, 4);
   const auto prompt = count_up(4);
   auto first = opened(pool, prompt, {.read_cache = false});
   auto second = opened(pool, prompt, {.read_cache = false});
@@ -56,13 +60,14 @@ TEMPLATE_TEST_CASE("13: two equal blocks are both published, and either one keep
   CHECK(pool.is_valid());
 }
 
-TEMPLATE_TEST_CASE("13: a duplicate takes over the children of the block that goes", "[kv][scenario]", kv::default_policy, chained) {
-  auto pool = pool_of<kv::block_pool<TestType>>(16, 4);
+TEMPLATE_TEST_CASE("13: a duplicate takes over the children of the block that goes",
+                   "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<pool_with<TestType>>(16, 4);
   const auto head = count_up(4);
   auto first = opened(pool, head, {.read_cache = false});
   REQUIRE(first.publish(4) == errc::ok);
   // three continuations hang below the first block, and one holder of a duplicate adds a fourth
-  std::vector<kv::sequence<kv::block_pool<TestType>>> running;
+  std::vector<kv::sequence<pool_with<TestType>>> running;
   auto twin = opened(pool, joined(head, count_up(4, 40)), {.read_cache = false});
   REQUIRE(twin.publish(8) == errc::ok);
   for (kv::token n = 1; n < 4; ++n) remember(pool, joined(head, count_up(4, 100 * n)), {.read_cache = false});
@@ -76,8 +81,9 @@ TEMPLATE_TEST_CASE("13: a duplicate takes over the children of the block that go
   CHECK(pool.stats().published == 2);
 }
 
-TEMPLATE_TEST_CASE("23: salts separate equal tokens, and no salt is another one", "[kv][scenario]", kv::default_policy, chained) {
-  auto pool = pool_of<kv::block_pool<TestType>>(32, 16);
+TEMPLATE_TEST_CASE("23: salts separate equal tokens, and no salt is another one",
+                   "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<pool_with<TestType>>(32, 16);
   const auto prompt = count_up(55);
   const std::string one = "tenant one";
   const std::string two("tenant\0one", 10);
@@ -98,8 +104,9 @@ TEMPLATE_TEST_CASE("23: salts separate equal tokens, and no salt is another one"
   CHECK(pool.is_valid());
 }
 
-TEMPLATE_TEST_CASE("24: two adapters never share, one adapter does", "[kv][scenario]", kv::default_policy, chained) {
-  auto pool = pool_of<kv::block_pool<TestType>>(32, 16);
+TEMPLATE_TEST_CASE("24: two adapters never share, one adapter does",
+                   "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<pool_with<TestType>>(32, 16);
   const auto prompt = count_up(55);
   remember(pool, prompt, {.key = {.adapter = 1}});
   CHECK(opened(pool, prompt, {.key = {.adapter = 2}}).cached_tokens() == 0);
@@ -131,7 +138,7 @@ struct nameless : kv::default_policy {
 }  // namespace
 
 TEMPLATE_TEST_CASE("27: equal hashes never make a wrong hit", "[kv][scenario]", colliding, nameless) {
-  auto pool = pool_of<kv::block_pool<TestType>>(64, 4);
+  auto pool = pool_of<pool_with<TestType>>(64, 4);
   for (kv::token n = 0; n < 8; ++n) remember(pool, joined(count_up(4, n), count_up(4, 50 * n)));
   CHECK(pool.stats().published == 16);
   CHECK(pool.is_valid());
@@ -150,8 +157,9 @@ TEMPLATE_TEST_CASE("27: equal hashes never make a wrong hit", "[kv][scenario]", 
   }
 }
 
-TEMPLATE_TEST_CASE("29: a request that must not read the cache still publishes", "[kv][scenario]", kv::default_policy, chained) {
-  auto pool = pool_of<kv::block_pool<TestType>>(16, 16);
+TEMPLATE_TEST_CASE("29: a request that must not read the cache still publishes",
+                   "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<pool_with<TestType>>(16, 16);
   const auto prompt = count_up(55);
   remember(pool, prompt);
   auto blind = opened(pool, prompt, {.read_cache = false});
@@ -169,8 +177,9 @@ TEMPLATE_TEST_CASE("29: a request that must not read the cache still publishes",
   CHECK(pool.match(prompt) == 48);
 }
 
-TEMPLATE_TEST_CASE("31: four keys over the same tokens stay unmixed", "[kv][scenario]", kv::default_policy, chained) {
-  auto pool = pool_of<kv::block_pool<TestType>>(16, 1);
+TEMPLATE_TEST_CASE("31: four keys over the same tokens stay unmixed",
+                   "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<pool_with<TestType>>(16, 1);
   const auto three = count_up(3);
   const std::string key1 = "key1";
   const std::string key2 = "key2";
@@ -195,8 +204,9 @@ TEMPLATE_TEST_CASE("31: four keys over the same tokens stay unmixed", "[kv][scen
   CHECK(pool.is_valid());
 }
 
-TEMPLATE_TEST_CASE("64: evicting everything leaves what is held, and frees exactly what was asked", "[kv][scenario]", kv::default_policy, chained) {
-  auto pool = pool_of<kv::block_pool<TestType>>(9, 4);
+TEMPLATE_TEST_CASE("64: evicting everything leaves what is held, and frees exactly what was asked",
+                   "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<pool_with<TestType>>(9, 4);
   remember(pool, count_up(28));
   auto held = opened(pool, count_up(8), {.recompute_last = false});
   CHECK(held.cached_tokens() == 8);
@@ -221,8 +231,9 @@ TEMPLATE_TEST_CASE("64: evicting everything leaves what is held, and frees exact
   }
 }
 
-TEMPLATE_TEST_CASE("65: sizes move between evictable and held, page by page", "[kv][scenario]", kv::default_policy, chained) {
-  auto pool = pool_of<kv::block_pool<TestType>>(8, 1);
+TEMPLATE_TEST_CASE("65: sizes move between evictable and held, page by page",
+                   "[kv][scenario]", kv::default_policy, chained) {
+  auto pool = pool_of<pool_with<TestType>>(8, 1);
   auto s = opened(pool, count_up(3));
   CHECK(s.cached_tokens() == 0);
   REQUIRE(s.publish(3) == errc::ok);
@@ -244,12 +255,12 @@ TEMPLATE_TEST_CASE("65: sizes move between evictable and held, page by page", "[
   all.close();
   CHECK(pool.stats().cached == 3);
 
-  auto off = pool_of<kv::block_pool<TestType>>(8, 1, false);
+  auto off = pool_of<pool_with<TestType>>(8, 1, false);
   remember(off, count_up(3));
   CHECK(off.stats().published == 0);
   CHECK(off.match(count_up(3)) == 0);
 
-  auto pages = pool_of<kv::block_pool<TestType>>(8, 4);
+  auto pages = pool_of<pool_with<TestType>>(8, 4);
   remember(pages, count_up(6));
   CHECK(pages.match(count_up(6)) == 4);
 }

@@ -56,6 +56,7 @@ BAD = [
     ("prefix --trace @ --capacity-blocks INF", ["--capacity-blocks", "'INF'"]),
     ("prefix --trace @ --capacity-blocks 99999999999999999999", ["--capacity-blocks"]),
     ("prefix --trace @ --capacity-blocks 5 --policy lfu", ["--policy", "lru", "'lfu'"]),
+    ("prefix --trace @ --capacity-blocks 5 --index tree", ["--index", "hash", "'tree'"]),
     ("prefix --trace @ --capacity-blocks 5 --format azure", ["azure" , "prefix ids"]),
     ("generate --requests 0", ["--requests"]),
     ("generate --seed x", ["--seed"]),

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from shared import main, public_trace, run, run_json, trace_file
 
 KEYS = ["requests", "references", "distinct", "hits", "evictions", "hit_ratio", "ns_per_reference",
-        "policy", "lookahead", "hint_error", "seed"]
+        "policy", "index", "lookahead", "hint_error", "seed"]
 
 # hits of 288,500 references at 10,000 blocks; the clairvoyant bound is 105,710
 WORTH_OF_HINTS = {
@@ -66,9 +66,9 @@ def as_trace(requests):
         for n, ids in enumerate(requests))
 
 
-def replay(path, capacity, policy="lru"):
+def replay(path, capacity, policy="lru", index="radix"):
     return run_json("prefix", "--trace", path, "--format", "mooncake", "--capacity-blocks", capacity,
-                    "--policy", *policy.split())
+                    "--policy", *policy.split(), "--index", index)
 
 
 class Prefix(unittest.TestCase):
@@ -82,6 +82,12 @@ class Prefix(unittest.TestCase):
             self.assertGreater(out["ns_per_reference"], 0)
         for capacity, percent in ((1000, 4.45), (30000, 32.57), (100000, 36.37)):
             self.assertEqual(round(100 * replay(path, capacity)["hit_ratio"], 2), percent)
+
+    def test_both_indexes_find_the_same(self):
+        path = public_trace("mooncake_conversation.jsonl")
+        for policy in ("lru", "s3fifo", "hinted"):
+            out = replay(path, 10000, policy, "hash")
+            self.assertEqual((out["hits"], out["index"]), (WORTH_OF_HINTS[policy], "hash"))
 
     def test_what_hints_are_worth(self):
         path = public_trace("mooncake_conversation.jsonl")
@@ -122,6 +128,8 @@ class Prefix(unittest.TestCase):
                         out = replay(path, capacity)
                         limit = 10**9 if capacity == "inf" else capacity
                         self.assertEqual((out["hits"], out["evictions"]), plain_lru(requests, limit))
+                        hashed = replay(path, capacity, index="hash")
+                        self.assertEqual((hashed["hits"], hashed["evictions"]), (out["hits"], out["evictions"]))
                         self.assertEqual(out["distinct"], distinct)
                         self.assertEqual(out["references"], sum(map(len, requests)))
 
