@@ -3,7 +3,7 @@
 #
 #   sh benchmarks/report.sh [BUILD_DIRECTORY] [NAME ...]
 #
-# Without a build directory the preset `bench` is configured and built. Names choose programs: host threads ranges kv device.
+# Without a build directory the preset `bench` is configured and built. Names choose programs: host threads ranges kv kv_prefix device.
 # Medians of 7 repetitions in random order of everything in one program. Leave the machine alone meanwhile.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -18,7 +18,7 @@ trap 'rm -rf "$out"' EXIT
 
 # jemalloc keeps more thread-local memory than a program reserves for libraries that it opens later
 export GLIBC_TUNABLES="glibc.rtld.optional_static_tls=16384"
-for name in ${*:-host threads ranges kv device}; do
+for name in ${*:-host threads ranges kv kv_prefix device}; do
   program="$build/bin/benchmark_$name"
   [ -x "$program" ] || { echo "report.sh: no $program" >&2; exit 2; }
   "$program" --benchmark_enable_random_interleaving=true --benchmark_repetitions=7 \

@@ -92,7 +92,7 @@ class hash_chain_index {
   }
   /// Keeps the tokens of `n` whole blocks.
   void write(const block_id* ids, std::size_t n, const token* tokens) noexcept {
-    for (std::size_t at = 0; at < n; ++at) write(ids[at], 0, tokens + at * block_tokens_, block_tokens_);
+    copy_blocks(tokens_.first(), block_tokens_, ids, n, tokens);
   }
   [[nodiscard]] const token* tokens_of(block_id id) const noexcept {
     return tokens_.first() + std::size_t{id} * block_tokens_;
@@ -138,9 +138,11 @@ class hash_chain_index {
 
   /// Forgets blocks in this order.
   void remove(const block_id* ids, std::size_t n) noexcept {
-    constexpr std::size_t ahead = 4;
+    constexpr std::size_t ahead = 6;
+    // the oldest stands last in its bucket: first its bucket is fetched, then the row that stands before it
     for (std::size_t at = 0; at < n; ++at) {
-      if (at + ahead < n) __builtin_prefetch(&buckets_[home(rows_[place_of(ids[at + ahead])].name)], 1);
+      if (at + 2 * ahead < n) __builtin_prefetch(&buckets_[home_of(ids[at + 2 * ahead])], 1);
+      if (at + ahead < n) __builtin_prefetch(&rows_[buckets_[home_of(ids[at + ahead])]], 1);
       remove(ids[at]);
     }
   }
@@ -262,6 +264,8 @@ class hash_chain_index {
   [[nodiscard]] std::size_t home(const hash128& name) const noexcept {
     return static_cast<std::size_t>(((name.low >> 32) * buckets_.size()) >> 32);
   }
+
+  [[nodiscard]] std::size_t home_of(block_id id) const noexcept { return home(rows_[place_of(id)].name); }
 
   // an only child is compared at once: its name is known, so that an unbranched run is followed without a hash
   [[nodiscard]] position child(position at, const token* tokens) const noexcept {

@@ -89,17 +89,7 @@ class radix_index {
   }
   /// Keeps the tokens of `n` whole blocks.
   void write(const block_id* ids, std::size_t n, const token* tokens) noexcept {
-    constexpr std::size_t usual = 16;
-    constexpr std::size_t ahead = 16 * usual;  // a prompt is read once, from far memory
-    if (block_tokens_ != usual) {
-      for (std::size_t at = 0; at < n; ++at) write(ids[at], 0, tokens + at * block_tokens_, block_tokens_);
-      return;
-    }
-    token* const first = tokens_.first();
-    for (std::size_t at = 0; at < n; ++at, tokens += usual) {
-      __builtin_prefetch(tokens + ahead);
-      std::memcpy(first + ids[at] * usual, tokens, usual * sizeof(token));
-    }
+    copy_blocks(tokens_.first(), block_tokens_, ids, n, tokens);
   }
   [[nodiscard]] const token* tokens_of(block_id id) const noexcept {
     return tokens_.first() + std::size_t{id} * block_tokens_;

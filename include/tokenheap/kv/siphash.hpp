@@ -40,7 +40,7 @@ struct sip_state {
 
   [[nodiscard]] static std::uint64_t rotated(std::uint64_t x, int by) noexcept { return (x << by) | (x >> (64 - by)); }
 
-  void round() noexcept {
+  TOKENHEAP_INLINE void round() noexcept {
     v0 += v1;
     v2 += v3;
     v1 = rotated(v1, 13) ^ v0;
@@ -53,14 +53,14 @@ struct sip_state {
     v2 = rotated(v2, 32);
   }
 
-  void absorb(std::uint64_t word) noexcept {
+  TOKENHEAP_INLINE void absorb(std::uint64_t word) noexcept {
     v3 ^= word;
     round();
     round();
     v0 ^= word;
   }
 
-  [[nodiscard]] hash128 finish() noexcept {
+  [[nodiscard]] TOKENHEAP_INLINE hash128 finish() noexcept {
     v2 ^= 0xee;
     for (int at = 0; at < 4; ++at) round();
     const std::uint64_t low = v0 ^ v1 ^ v2 ^ v3;

@@ -39,6 +39,23 @@ inline void copy_tokens(token* to, const token* from, std::size_t n) noexcept {
   for (std::size_t at = 0; at < n; ++at) to[at] = from[at];
 }
 
+/// Copies the tokens of `n` whole blocks to where each block keeps its own.
+inline void copy_blocks(token* first, std::size_t block_tokens, const block_id* ids, std::size_t n,
+                        const token* tokens) noexcept {
+  constexpr std::size_t usual = 16;
+  constexpr std::size_t ahead = 16 * usual;  // a prompt is read once, from far memory
+  if (block_tokens != usual) {
+    for (std::size_t at = 0; at < n; ++at, tokens += block_tokens) {
+      copy_tokens(first + std::size_t{ids[at]} * block_tokens, tokens, block_tokens);
+    }
+    return;
+  }
+  for (std::size_t at = 0; at < n; ++at, tokens += usual) {
+    __builtin_prefetch(tokens + ahead);
+    std::memcpy(first + ids[at] * usual, tokens, usual * sizeof(token));
+  }
+}
+
 /// Mixes tokens by 64-bit products folded to half their width; the default of `radix_index`.
 ///
 /// Fast and even, with a seed that outsiders do not know. Not cryptographic and need not be: every hit is compared
