@@ -89,7 +89,19 @@ class radix_index {
   }
   /// Keeps the tokens of `n` whole blocks.
   void write(const block_id* ids, std::size_t n, const token* tokens) noexcept {
-    copy_blocks(tokens_.first(), block_tokens_, ids, n, tokens);
+    constexpr std::size_t line = 16;
+    if (block_tokens_ % line != 0) return copy_blocks(tokens_.first(), block_tokens_, ids, n, tokens);
+    constexpr std::size_t ahead = 16 * line;  // a prompt is read once, from far memory
+    // nobody reads these tokens soon: whole lines are written past the caches, which need not fetch them first
+    for (std::size_t at = 0; at < n; ++at) {
+      token* to = tokens_.first() + ids[at] * block_tokens_;
+      for (const token* const end = tokens + block_tokens_; tokens != end; tokens += line, to += line) {
+        __builtin_prefetch(tokens + ahead);
+        write_past_caches(to, tokens);
+      }
+    }
+    // such writes are not ordered by a lock that is let go
+    asm volatile("sfence" ::: "memory");
   }
   [[nodiscard]] const token* tokens_of(block_id id) const noexcept {
     return tokens_.first() + std::size_t{id} * block_tokens_;
@@ -264,6 +276,14 @@ class radix_index {
   }
   [[nodiscard]] std::uint32_t first_child(position at) const noexcept {
     return at & root_bit ? roots_.child(at & ~root_bit) : rows_[at].child;
+  }
+
+  static void write_past_caches(token* to, const token* from) noexcept {
+    for (int part = 0; part < 8; ++part, to += 2, from += 2) {
+      std::uint64_t two;
+      std::memcpy(&two, from, sizeof two);
+      asm volatile("movnti %1, %0" : "=m"(*reinterpret_cast<token(*)[2]>(to)) : "r"(two));
+    }
   }
 
   [[nodiscard]] bool is_duplicate(position at) const noexcept {
