@@ -1,5 +1,6 @@
-// Requests and hand-written limits for the benchmarks of the prefix indexes: what must be done and nothing else, without
-// checks, generations, salts, duplicates or statistics.
+// Requests and hand-written limits for the benchmarks of the prefix indexes: what must be done and nothing else.
+//
+// Limits have no checks, generations, salts, duplicates or statistics.
 #pragma once
 
 #include <algorithm>
@@ -118,7 +119,8 @@ inline const requests& all_requests() {
 }
 
 // The limit: a tree whose nodes hold runs of blocks. References, order and links exist per node, not per block.
-template <std::size_t Blocks, std::size_t BlockTokens>
+// With `PastCaches` the tokens are written past the caches, as the library's radix index does.
+template <std::size_t Blocks, std::size_t BlockTokens, bool PastCaches = false>
 class radix_limit {
  public:
   struct open_request {
@@ -162,8 +164,9 @@ class radix_limit {
     r.ids.insert(r.ids.end(), free_.end() - static_cast<long>(need), free_.end());
     free_.resize(free_.size() - need);
     for (std::size_t n = r.shared; n < full; ++n) {
-      std::memcpy(&tokens_[r.ids[n] * BlockTokens], prompt.data() + n * BlockTokens, BlockTokens * 4);
+      copy(&tokens_[r.ids[n] * BlockTokens], prompt.data() + n * BlockTokens);
     }
+    if constexpr (PastCaches) asm volatile("sfence" ::: "memory");
     r.node = node;
     if (full > r.shared && find(node, prompt.data() + r.shared * BlockTokens) == 0) {
       const std::uint32_t leaf = fresh();
@@ -195,6 +198,18 @@ class radix_limit {
     std::uint32_t next;
     std::uint32_t previous;
   };
+
+  static void copy(kv::token* to, const kv::token* from) {
+    if constexpr (!PastCaches) {
+      std::memcpy(to, from, BlockTokens * sizeof *to);
+    } else {
+      for (std::size_t at = 0; at < BlockTokens; at += 2) {
+        std::uint64_t two;
+        std::memcpy(&two, from + at, sizeof two);
+        asm volatile("movnti %1, %0" : "=m"(*reinterpret_cast<kv::token(*)[2]>(to + at)) : "r"(two));
+      }
+    }
+  }
 
   const kv::token* tokens_of(std::uint32_t id) const { return &tokens_[std::size_t{id} * BlockTokens]; }
 

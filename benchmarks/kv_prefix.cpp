@@ -112,12 +112,16 @@ void whole_requests(benchmark::State& state) {
 constexpr std::size_t usual = 65'536, million = 1'000'000, resident = 4'200'000, few = 5'859;
 constexpr std::size_t first = 2'000, everything = ~std::size_t{0} / 2;
 using radix = kv::radix_index<>;
+template <std::size_t Blocks, std::size_t BlockTokens>
+using radix_past_caches = radix_limit<Blocks, BlockTokens, true>;
 using sip = kv::hash_chain_index<kv::sip128>;
 using xxh3 = kv::hash_chain_index<kv::xxh3_128>;
 
 #define KV_REQUESTS(workload, blocks, tokens, count, warm)                                                             \
   BENCHMARK_TEMPLATE(whole_requests, radix_limit<blocks, tokens>, blocks, tokens, count, warm)                        \
       ->Name(workload "/limit_radix")->UseManualTime()->Unit(benchmark::kMillisecond);                                \
+  BENCHMARK_TEMPLATE(whole_requests, radix_past_caches<blocks, tokens>, blocks, tokens, count, warm)                  \
+      ->Name(workload "/limit_radix_past_caches")->UseManualTime()->Unit(benchmark::kMillisecond);                    \
   BENCHMARK_TEMPLATE(whole_requests, pool_of_ours<radix, blocks, tokens>, blocks, tokens, count, warm)                \
       ->Name(workload "/tokenheap")->UseManualTime()->Unit(benchmark::kMillisecond);                                  \
   BENCHMARK_TEMPLATE(whole_requests, hash_limit<kv::sip128, blocks, tokens>, blocks, tokens, count, warm)             \

@@ -53,7 +53,7 @@ LIMIT = re.compile(r"limit(?:_(\w+))?")
 
 def split(run_name):
     """Returns workload and contender; a benchmark without a peer may name its contender at any place."""
-    parts = [p for p in run_name.split("/") if p != "real_time" and not p.startswith("iterations:")]
+    parts = [p for p in run_name.split("/") if p not in ("real_time", "manual_time") and not p.startswith("iterations:")]
     at = next((k for k, p in enumerate(parts) if OURS.match(p) or LIMIT.match(p)), 1)
     contender = parts.pop(at)
     if ours := OURS.fullmatch(contender):
