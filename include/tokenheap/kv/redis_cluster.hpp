@@ -174,10 +174,10 @@ class slot_table {
 /// Redis keeps values in pieces whose sizes are powers of two and quarters between: 1 MiB and 64 bytes cost 1.25 MiB,
 /// 64 bytes less than 1 MiB cost what they are. `header` is what stands before the payload in a value.
 ///
-/// Returns   the payload bytes that fit below the first power of two at or above `near`; 0 where the header does not fit
-[[nodiscard]] constexpr std::size_t redis_payload(std::size_t near, std::size_t header = 64) noexcept {
+/// Returns   the payload bytes that fit below the first power of two at or above `about`; 0 where the header does not fit
+[[nodiscard]] constexpr std::size_t redis_payload(std::size_t about, std::size_t header = 64) noexcept {
   std::size_t power = 1;
-  while (power < near && power < (std::size_t{1} << 62)) power *= 2;
+  while (power < about && power < (std::size_t{1} << 62)) power *= 2;
   return power > header + 64 ? power - header - 64 : 0;
 }
 

@@ -46,9 +46,9 @@ inline void sha_portable(sha_state& state, const unsigned char* at, std::size_t 
     std::memcpy(w, at, 64);
     for (int t = 0; t < 16; ++t) w[t] = __builtin_bswap32(w[t]);
     for (int t = 16; t < 64; ++t) {
-      const std::uint32_t near = sha_rotated(w[t - 2], 17) ^ sha_rotated(w[t - 2], 19) ^ (w[t - 2] >> 10);
-      const std::uint32_t far = sha_rotated(w[t - 15], 7) ^ sha_rotated(w[t - 15], 18) ^ (w[t - 15] >> 3);
-      w[t] = near + w[t - 7] + far + w[t - 16];
+      const std::uint32_t late = sha_rotated(w[t - 2], 17) ^ sha_rotated(w[t - 2], 19) ^ (w[t - 2] >> 10);
+      const std::uint32_t early = sha_rotated(w[t - 15], 7) ^ sha_rotated(w[t - 15], 18) ^ (w[t - 15] >> 3);
+      w[t] = late + w[t - 7] + early + w[t - 16];
     }
     std::uint32_t v[8];
     std::memcpy(v, state.word, sizeof v);
