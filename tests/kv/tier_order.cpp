@@ -2,10 +2,8 @@
 
 #include <support/catch.hpp>
 
-#include <map>
 #include <random>
-
-#include <tokenheap/kv/tier_sightings.hpp>
+#include <vector>
 
 using namespace tokenheap::kv;
 
@@ -97,41 +95,4 @@ TEST_CASE("orders stand random use") {
     (void)play<tier_lru>(asked, room);
     (void)play<tier_arc>(asked, room);
   }
-}
-
-TEST_CASE("names are found and taken out again, against a map") {
-  std::mt19937_64 random(4);
-  tier_keys keys;
-  CHECK(!keys.open(0));
-  REQUIRE(keys.open(64));
-  std::map<std::uint64_t, tier_slot> model;
-  std::vector<tier_slot> idle;
-  for (tier_slot s = 0; s != 64; ++s) idle.push_back(s);
-  for (int step = 0; step != 20000; ++step) {
-    const std::uint64_t n = random() % 100;
-    const auto at = model.find(n);
-    CHECK(keys.find(name(n)) == (at == model.end() ? no_slot : at->second));
-    if (at != model.end()) {
-      CHECK(keys.erase(at->second));
-      CHECK(!keys.erase(at->second));
-      idle.push_back(at->second);
-      model.erase(at);
-    } else if (!idle.empty()) {
-      keys.insert(name(n), idle.back());
-      model[n] = idle.back();
-      idle.pop_back();
-    }
-    if (step % 500 == 0) CHECK(keys.is_valid());
-  }
-  CHECK(keys.size() == model.size());
-}
-
-TEST_CASE("sightings count up to 255, and the oldest names make way") {
-  tier_sightings seen;
-  CHECK(!seen.open(0));
-  REQUIRE(seen.open(8));
-  for (std::size_t k = 1; k != 300; ++k) CHECK(seen.see(name(1)) == (k < 255 ? k : 255));
-  for (std::uint64_t n = 2; n != 10; ++n) CHECK(seen.see(name(n)) == 1);
-  CHECK(seen.see(name(9)) == 2);
-  CHECK(seen.see(name(1)) == 1);
 }
