@@ -132,12 +132,16 @@ class page_space {
   [[nodiscard]] bool would_fit(const std::size_t* need) const noexcept { return first_short(need) == with_.groups; }
 
   /// The first group for whose need, after those of the groups before it, no room is left; groups() if all fit.
-  [[nodiscard]] std::size_t first_short(const std::size_t* need) const noexcept {
+  /// `room`: how many of its pages the groups before it leave.
+  [[nodiscard]] std::size_t first_short(const std::size_t* need, std::size_t* room = nullptr) const noexcept {
     std::size_t left = empty_;
     for (std::size_t g = 0; g < with_.groups; ++g) {
       const std::size_t have = idle(groups_[g]);
       const std::size_t chunks = need[g] > have ? divide_up(need[g] - have, groups_[g].slots) : 0;
-      if (chunks > left) return g;
+      if (chunks > left) {
+        if (room != nullptr) *room = have + left * groups_[g].slots;
+        return g;
+      }
       left -= chunks;
     }
     return with_.groups;
