@@ -156,13 +156,20 @@ class block_pool {
     see(state_->order());
   }
 
+  /// Calls `see` with the events and the index, under the lock: for a stream to be read. It must not call the pool.
+  template <class See>
+  void with_events(See&& see) noexcept {
+    if (state_ == nullptr) return;
+    const locked hold(state_->lock());
+    see(state_->events(), static_cast<const state&>(*state_).index());
+  }
+
   /// Forgets every published block. `in_use`, and nothing changes, while any block is live.
   [[nodiscard]] errc reset() noexcept {
     if (state_ == nullptr) return errc::not_open;
-    {
-      const locked hold(state_->lock());
-      if (!state_->reset()) return errc::in_use;
-    }
+    const locked hold(state_->lock());
+    if (!state_->reset()) return errc::in_use;
+    // under the lock, so that it is heard before whatever is published next
     state_->events().on_all_cleared();
     return errc::ok;
   }
@@ -190,12 +197,12 @@ class block_pool {
 
   /// Where a block's keys and values start; null if the pool has ids alone or `id` is none of its blocks.
   [[nodiscard]] void* data(block_id id) const noexcept {
-    return state_ != nullptr && id < state_->total() + state_->options().null_block ? state_->address(id) : nullptr;
+    return state_ != nullptr && id < state_->total() + state_->options().null_block ? state_->memory().address(id) : nullptr;
   }
   /// The layout of the pool's memory; an empty one without memory, or once the pool is closed or moved from.
   [[nodiscard]] const layout& shape() const noexcept {
     static constexpr layout none{};
-    return state_ != nullptr ? state_->memory().shape : none;
+    return state_ != nullptr ? state_->memory().shape() : none;
   }
   [[nodiscard]] std::size_t block_tokens() const noexcept { return state_ ? state_->options().block_tokens : 0; }
   [[nodiscard]] const char* name() const noexcept { return state_ ? state_->options().name : ""; }
@@ -226,7 +233,7 @@ result<block_pool<Policy>> block_pool<Policy>::make(const options& with, const p
   auto* made = new (std::nothrow) state;
   if (made == nullptr) return detail::refuse(errc::out_of_memory, with, "a block pool", 1, 0, "free some memory");
   failure wrong = made->open(with);
-  made->memory() = memory;
+  made->memory().place() = memory;
   if (wrong.code == errc::ok && !made->can_wipe()) {
     wrong = detail::refuse(errc::unsupported, with, "a policy that scrubs blocks which the CPU cannot reach", 0, 0,
                            "give the options a fill in `wipe`");
@@ -250,7 +257,7 @@ void block_pool<Policy>::close() noexcept {
     books->report(errc::leaked, "blocks that are live when their pool ends", out,
                   "close all sequences and handles first");
   }
-  pool_memory& memory = books->memory();
+  pool_memory& memory = books->memory().place();
   if (memory.give_back != nullptr) memory.give_back(memory.below, {memory.data, memory.bytes});
   memory = {};
   state::leave(books);

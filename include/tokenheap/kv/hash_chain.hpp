@@ -36,6 +36,7 @@ class hash_chain_index {
   /// A prefix: a number that it keeps whoever holds it, or a root. 0 is nowhere.
   using position = std::uint32_t;
   using options = index_options;
+  using naming = Hash;
 
   hash_chain_index() noexcept = default;
 
@@ -51,7 +52,7 @@ class hash_chain_index {
     if (!made.roots_.open(with.seed) || !made.root_names_.open(8)) return oom;
     made.hash_ = Hash::open(&with.seed, sizeof with.seed);
     made.block_tokens_ = with.block_tokens;
-    made.root_names_[0] = made.name_of_root({});
+    made.root_names_[0] = name_of_root(made.hash_, {});
     return made;
   }
 
@@ -63,7 +64,7 @@ class hash_chain_index {
     if (root == root_table::none) return 0;
     if (named) return root | root_bit;
     if (!root_names_.grow(std::size_t{root} + 1)) return roots_.let_go(root), 0;
-    root_names_[root] = name_of_root(key);
+    root_names_[root] = name_of_root(hash_, key);
     return root | root_bit;
   }
   void share_root(position root) noexcept { roots_.share(root & ~root_bit); }
@@ -187,6 +188,12 @@ class hash_chain_index {
   [[nodiscard]] position parent_of(block_id id) const noexcept { return rows_[place_of(id)].parent & ~duplicate_bit; }
   [[nodiscard]] static constexpr bool is_root(position at) noexcept { return (at & root_bit) != 0; }
 
+  /// The block that is found at a position which is no root.
+  [[nodiscard]] block_id holder_of(position at) const noexcept {
+    return moved_ == 0 ? at - 1 : (holders_[at] ^ at) - 1;
+  }
+  [[nodiscard]] prefix_key key_of(position root) const noexcept { return roots_.key_of(root & ~root_bit); }
+
   /// Calls `see(id)` for each block that holds the prefix of position `at`.
   template <class See>
   void each_holder(position at, See&& see) const noexcept {
@@ -243,22 +250,12 @@ class hash_chain_index {
   [[nodiscard]] position place_of(block_id id) const noexcept {
     return moved_ == 0 ? id + 1 : places_[id] ^ (id + 1);
   }
-  [[nodiscard]] block_id holder_of(position at) const noexcept {
-    return moved_ == 0 ? at - 1 : (holders_[at] ^ at) - 1;
-  }
   [[nodiscard]] bool is_duplicate(position at) const noexcept {
     return at != 0 && (rows_[at].parent & duplicate_bit) != 0;
   }
 
   [[nodiscard]] hash128 name_at(position at) const noexcept {
     return is_root(at) ? root_names_[at & ~root_bit] : rows_[at].name;
-  }
-
-  // the parts have fixed places and the salt is digested first, so that no two keys share these bytes
-  [[nodiscard]] hash128 name_of_root(const prefix_key& key) const noexcept {
-    const hash128 salt = hash_.root(key.salt_bytes == 0 ? "" : key.salt, key.salt_bytes);
-    const std::uint64_t parts[] = {key.adapter, key.tenant, key.request, key.salt_bytes, salt.low, salt.high};
-    return hash_.root(parts, sizeof parts);
   }
 
   [[nodiscard]] std::size_t home(const hash128& name) const noexcept {

@@ -103,9 +103,7 @@ class radix_index {
     // such writes are not ordered by a lock that is let go
     asm volatile("sfence" ::: "memory");
   }
-  [[nodiscard]] const token* tokens_of(block_id id) const noexcept {
-    return tokens_.first() + std::size_t{id} * block_tokens_;
-  }
+  [[nodiscard]] const token* tokens_of(block_id id) const noexcept { return tokens_.first() + id * block_tokens_; }
 
   /// Fetches what removing a block will touch; fetching its tokens, too, makes the whole slower.
   void prefetch(block_id id) const noexcept { __builtin_prefetch(rows_.first() + id + 1, 1); }
@@ -216,9 +214,7 @@ class radix_index {
   }
 
   /// True if a published block has others below it.
-  [[nodiscard]] bool has_children(block_id id) const noexcept {
-    return rows_[position_of(id)].child != 0;
-  }
+  [[nodiscard]] bool has_children(block_id id) const noexcept { return rows_[position_of(id)].child != 0; }
 
   /// The blocks below a position, one after the other; `no_block` ends them.
   [[nodiscard]] block_id first_below(position at) const noexcept { return (first_child(at) & ~fan_bit) - 1; }
@@ -228,6 +224,9 @@ class radix_index {
   [[nodiscard]] position parent_of(block_id id) const noexcept { return rows_[position_of(id)].parent; }
   [[nodiscard]] static constexpr bool is_root(position at) noexcept { return (at & root_bit) != 0; }
 
+  [[nodiscard]] prefix_key key_of(position root) const noexcept { return roots_.key_of(root & ~root_bit); }
+  /// The block that is found at a position which is no root.
+  [[nodiscard]] static block_id holder_of(position at) noexcept { return at - 1; }
   /// Calls `see(id)` for each block that holds the prefix of position `at`.
   template <class See>
   void each_holder(position at, See&& see) const noexcept {

@@ -8,6 +8,7 @@
 
 #include <tokenheap/concepts/kv.hpp>
 #include <tokenheap/core/allocation.hpp>
+#include <tokenheap/kv/block_hash.hpp>
 #include <tokenheap/kv/column.hpp>
 
 namespace tokenheap {
@@ -26,6 +27,17 @@ struct prefix_key {
   tenant_id tenant = 0;
   std::uint64_t request = 0;
 };
+
+/// The name that a key gives to the prefixes under it: what the first block of a chain has for a parent.
+///
+/// It tells nothing of the salt to those who do not know the seed of the hash.
+template <block_hash Hash>
+[[nodiscard]] hash128 name_of_root(const Hash& hash, const prefix_key& key) noexcept {
+  // the parts have fixed places and the salt is digested first, so that no two keys share these bytes
+  const hash128 salt = hash.root(key.salt_bytes == 0 ? "" : key.salt, key.salt_bytes);
+  const std::uint64_t parts[] = {key.adapter, key.tenant, key.request, key.salt_bytes, salt.low, salt.high};
+  return hash.root(parts, sizeof parts);
+}
 
 /// Keeps one root for each key in use and forgets it when the last holder lets go.
 ///
@@ -73,6 +85,12 @@ class root_table {
   void share(std::uint32_t at) noexcept { ++roots_[at].holders; }
   void let_go(std::uint32_t at) noexcept {
     if (--roots_[at].holders == 0) drop(at);
+  }
+
+  /// The key of a root that is held; the salt is the table's own copy.
+  [[nodiscard]] prefix_key key_of(std::uint32_t at) const noexcept {
+    const root& r = roots_[at];
+    return {r.salt, r.salt_bytes, r.adapter, r.tenant, r.request};
   }
 
   [[nodiscard]] std::uint32_t& child(std::uint32_t at) noexcept { return roots_[at].child; }
