@@ -25,8 +25,13 @@ TEST_CASE("the header is laid out as it was in every file of this version") {
   unsigned char raw[64];
   std::memcpy(raw, &r, 64);
   const unsigned char expected[48] = {
-      'T', 'H', 'B', 'K', 1, 0, 64, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00, 0xFF, 0xEE, 0xDD, 0xCC, 0xBB, 0xAA, 0x99,
-      7,   0,   0,   0,   1, 0, 0,  0, 100,  0,    0,    0,    0,    0,    0,    0,    8,    7,    6,    5,    4,    3,    2,    1};
+      'T',  'H',  'B',  'K',  1,    0,    64,   0,     // magic, version, bytes of the header
+      0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,  // key
+      0x00, 0xFF, 0xEE, 0xDD, 0xCC, 0xBB, 0xAA, 0x99,  //
+      7,    0,    0,    0,    1,    0,    0,    0,     // group, sum
+      100,  0,    0,    0,    0,    0,    0,    0,     // bytes of the payload
+      8,    7,    6,    5,    4,    3,    2,    1,     // sequence
+  };
   CHECK(std::memcmp(raw, expected, 48) == 0);
   CHECK(r.key() == name);
   const hash128 sum = sum_of(secret, r, bytes.data());

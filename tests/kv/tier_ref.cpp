@@ -48,7 +48,9 @@ struct plain {
 
 struct in_memory : plain {
   std::size_t hold_leavers(tier_key* k, tier_span*, std::size_t n) noexcept { return *k = {5, 5, 5}, n - 1; }
-  void spilled(const tier_key& k, bool saved) noexcept { heard = "spilled " + std::to_string(k.low) + (saved ? " saved" : " lost"); }
+  void spilled(const tier_key& k, bool saved) noexcept {
+    heard = "spilled " + std::to_string(k.low) + (saved ? " saved" : " lost");
+  }
   std::size_t spare() const noexcept { return 11; }
 };
 struct half : plain {
