@@ -108,8 +108,24 @@ TEST_CASE("a block that cannot be cut into its layers is not taken, and no layer
   CHECK(copies.join(mark, 2, compute));
   CHECK(!copies.join(mark, 3, compute));
   REQUIRE(d.device.synchronize(compute));
+  CHECK(copies.poll(mark) == copy_state::done);
   REQUIRE(d.device.destroy_stream(compute));
   REQUIRE(d.device.synchronize(copies.stream()));
+}
+
+TEST_CASE("a batch is not over when its first layer is") {
+  desk d;
+  device_copies copies(d.device, 4);
+  sim_device::stream compute{};
+  REQUIRE(d.device.create_stream(compute));
+  REQUIRE(copies.add(d.there, d.here, block));
+  const std::uint64_t mark = copies.flush();
+  REQUIRE(copies.join(mark, 0, compute));
+  REQUIRE(d.device.synchronize(compute));
+  CHECK(copies.poll(mark) == copy_state::running);
+  REQUIRE(d.device.synchronize(copies.stream()));
+  CHECK(copies.poll(mark) == copy_state::done);
+  REQUIRE(d.device.destroy_stream(compute));
 }
 
 TEST_CASE("after a stream, copies come behind what it does") {
