@@ -171,6 +171,46 @@ TEST_CASE("checkpoints of a state: the last settled ones stay, those of drafts g
   CHECK(space->pages_out(0) == 0);
 }
 
+TEST_CASE("sequences follow their pages when room is made", "[kv][groups]") {
+  const std::size_t pages[] = {100, 800};
+  const kv::group_rule rules[] = {{.name = "full"}, {.name = "state", .kind = group_kind::state}};
+  auto space = kv::page_space::open({.bytes = 4800, .page_bytes = pages, .groups = 2, .chunk_bytes = 800});
+  REQUIRE(space);
+  std::deque<kv::group_sequence> live;
+  for (int n = 0; n < 3; ++n) {
+    auto s = kv::group_sequence::open(*space, rules);
+    REQUIRE(s);
+    live.push_back(std::move(*s));
+  }
+  // in turn, so that each has pages in each of the three chunks
+  for (int n = 0; n < 8; ++n) {
+    for (auto& s : live) REQUIRE(s.grow(16).code == errc::ok);
+  }
+  std::vector<kv::page_move> moves(space->most_moves());
+  std::size_t copied = 0;
+  const auto copy = [&](std::size_t from, std::size_t to, std::size_t n) noexcept { copied += from != to ? n : 0; };
+  CHECK_FALSE(kv::make_room(*space, moves.data(), live, copy));
+  live[1].close();  // 8 pages and a state
+  auto fourth = kv::group_sequence::open(*space, rules);
+  REQUIRE(fourth);
+  CHECK(kv::group_sequence::open(*space, rules).error() == errc::out_of_memory);
+  REQUIRE(kv::make_room(*space, moves.data(), live, copy));
+  CHECK((copied == 500 || copied == 600));
+  for (const auto& s : live) CHECK(s.is_valid());
+  auto fifth = kv::group_sequence::open(*space, rules);
+  CHECK(fifth);
+  CHECK_FALSE(kv::make_room(*space, moves.data(), live, copy));
+  // every page is held once
+  std::vector<std::size_t> held;
+  for (const std::size_t at : {0U, 2U}) {
+    for (const auto& key : pages_of(live[at], 0)) held.push_back(space->offset_of(key));
+  }
+  std::sort(held.begin(), held.end());
+  CHECK(held.size() == 16);
+  CHECK(std::adjacent_find(held.begin(), held.end()) == held.end());
+  CHECK(space->is_valid());
+}
+
 TEST_CASE("rules that make no sense, and sizes that overflow, are refused", "[kv][groups][bad]") {
   const std::size_t pages[] = {64};
   auto space = kv::page_space::open({.name = "room", .bytes = 64 * KiB, .page_bytes = pages, .groups = 1});

@@ -2,6 +2,7 @@
 
 #include <support/catch.hpp>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <vector>
@@ -21,10 +22,6 @@ void check_identity(const kv::page_space& space) {
 constexpr std::size_t padded_tokens(std::size_t state, std::size_t token) { return divide_up(state, 16 * token) * 16; }
 
 }  // namespace
-
-static_assert(kv::pages_in_chunk(1000, 100, kv::page_placement::numbered) == 10);
-static_assert(kv::pages_in_chunk(1050, 100, kv::page_placement::numbered) == 9);
-static_assert(kv::pages_in_chunk(1050, 100, kv::page_placement::packed) == 10);
 
 TEST_CASE("unequal pages lose at most 2 % where equal pages blow attention blocks up", "[kv][page_space]") {
   struct shape {
@@ -143,12 +140,98 @@ TEST_CASE("random takes and gives never overlap, in both placements", "[kv][page
   }
 }
 
-TEST_CASE("a page space that makes no sense is refused", "[kv][page_space][bad]") {
-  const std::size_t pages[] = {0}, wide[] = {2000}, good[] = {10};
-  CHECK(kv::page_space::open({.bytes = 100}).error() == errc::invalid_argument);
-  CHECK(kv::page_space::open({.bytes = 100, .page_bytes = pages, .groups = 1}).error() == errc::invalid_argument);
-  CHECK(kv::page_space::open({.bytes = 100, .page_bytes = wide, .groups = 1}).error() == errc::too_large);
-  CHECK(kv::page_space::open({.bytes = 100, .page_bytes = good, .groups = 65}).error() == errc::invalid_argument);
-  CHECK(kv::page_space::open({.bytes = 100, .page_bytes = good, .groups = 1, .chunk_bytes = 101}).error() == errc::too_large);
-  CHECK(kv::page_space::open({.bytes = ~std::size_t{0}, .page_bytes = good, .groups = 1}).error() == errc::size_overflow);
+TEST_CASE("vacate empties the chunk with the fewest bytes, and only where its pages have room", "[kv][page_space]") {
+  const std::size_t pages[] = {10, 40};
+  auto opened = kv::page_space::open({.bytes = 160, .page_bytes = pages, .groups = 2, .chunk_bytes = 40});
+  REQUIRE(opened);
+  auto& space = *opened;
+  std::vector<kv::page_key> keys(15);
+  REQUIRE(space.take(0, 15, keys.data()) == errc::ok);
+  std::vector<kv::page_move> moves(space.most_moves());
+  REQUIRE(moves.size() == 4);
+  CHECK(space.vacate(moves.data()) == 0);  // 1 idle page
+  // chunk 0 keeps 2 pages, chunk 1 and 2 have 1 idle page each: 5 idle pages in all
+  for (const std::size_t at : {0U, 2U, 4U, 9U}) REQUIRE(space.give(keys[at]) == errc::ok);
+  CHECK(space.available(1) == 0);
+  REQUIRE(space.vacate(moves.data()) == 2);
+  CHECK(moves[0].from == keys[1]);
+  CHECK(moves[1].from == keys[3]);
+  for (std::size_t at = 0; at < 2; ++at) {
+    CHECK(space.is_current(moves[at].to));
+    CHECK_FALSE(space.is_current(moves[at].from));
+    CHECK(space.offset_of(moves[at].to) >= 40);
+  }
+  CHECK(space.pages_out(0) == 11);
+  CHECK(space.stats().moves == 2);
+  CHECK(space.vacate(moves.data()) == 0);
+  CHECK(space.available(1) == 1);
+  const auto state = space.take(1);
+  CHECK(space.offset_of(state) == 0);
+  CHECK(space.give(keys[1]) == errc::double_free);
+  check_identity(space);
+}
+
+TEST_CASE("pages that are moved keep their bytes, and a refusal then means that the room is full", "[kv][page_space]") {
+  const unsigned seed = 7808;
+  CAPTURE(seed);
+  for (const auto how : {kv::page_placement::numbered, kv::page_placement::packed}) {
+    std::mt19937 random(seed);
+    const std::size_t pages[] = {96, 1000, 272};
+    auto opened = kv::page_space::open({.bytes = 128 * KiB, .page_bytes = pages, .groups = 3, .placement = how,
+                                        .chunk_bytes = 2000});
+    REQUIRE(opened);
+    auto& space = *opened;
+    std::vector<std::uint32_t> bytes(128 * KiB);  // of the room: each byte holds the mark of its page
+    struct held {
+      kv::page_key key;
+      std::uint32_t mark;
+    };
+    std::vector<held> out;
+    std::vector<kv::page_move> moves(space.most_moves());
+    const auto room_of = [&](const kv::page_key& key) {
+      return bytes.begin() + static_cast<std::ptrdiff_t>(space.offset_of(key));
+    };
+    std::uint32_t marks = 0;
+    std::size_t refused = 0;
+    for (int round = 0; round < 10'000; ++round) {
+      CAPTURE(round);
+      // each group has its time, so that others leave it their room
+      const std::size_t group = random() % 4 == 0 ? random() % 3 : static_cast<std::size_t>(round) / 700 % 3;
+      if (random() % 8 < ((round / 500) % 2 == 0 ? 7U : 2U)) {
+        auto key = space.take(group);
+        while (key.generation == 0) {
+          const std::size_t n = space.vacate(moves.data());
+          if (n == 0) break;
+          for (std::size_t at = 0; at < n; ++at) {
+            std::copy_n(room_of(moves[at].from), pages[moves[at].from.group], room_of(moves[at].to));
+            for (auto& each : out) each.key = each.key == moves[at].from ? moves[at].to : each.key;
+          }
+          key = space.take(group);
+        }
+        if (key.generation == 0) {
+          ++refused;
+          // less than a chunk of each group is idle
+          REQUIRE(space.stats().empty == 0);
+          REQUIRE(space.stats().idle < 3 * space.chunk_bytes());
+          continue;
+        }
+        std::fill_n(room_of(key), pages[group], ++marks);
+        out.push_back({key, marks});
+      } else if (!out.empty()) {
+        std::swap(out[random() % out.size()], out.back());
+        const auto& last = out.back();
+        const auto at = room_of(last.key);
+        REQUIRE(std::all_of(at, at + static_cast<std::ptrdiff_t>(pages[last.key.group]),
+                            [&](std::uint32_t mark) { return mark == last.mark; }));
+        REQUIRE(space.give(last.key) == errc::ok);
+        out.pop_back();
+      }
+      if (round % 100 == 0) check_identity(space);
+    }
+    CHECK(refused > 100);
+    CHECK(space.stats().moves > 100);
+    for (const auto& each : out) REQUIRE(space.give(each.key) == errc::ok);
+    CHECK(space.stats().empty + space.stats().remainder == space.stats().bytes);
+    check_identity(space);
+  }
 }

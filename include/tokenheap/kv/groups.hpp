@@ -157,6 +157,23 @@ class group_sequence {
     space_ = nullptr;
   }
 
+  /// Takes note of pages that `page_space::vacate` moved, where they are its own. Cost: O(pages of their group).
+  void follow(const page_move* moves, std::size_t n) noexcept {
+    if (space_ == nullptr || n == 0) return;
+    // the pages of one chunk, by rising numbers: most pages are told from them by two comparisons
+    const std::uint32_t least = moves[0].from.number, most = moves[n - 1].from.number;
+    const std::size_t g = moves[0].from.group;
+    const auto turn = [&](page_key& key) {
+      if (key.number < least || key.number > most) return;
+      for (std::size_t at = 0; at < n; ++at) {
+        if (moves[at].from == key) return void(key = moves[at].to);
+      }
+    };
+    table& mine = tables_[g];
+    for (std::size_t at = 0; at < fixed(g); ++at) turn(mine.pages[at]);
+    for (std::size_t at = mine.holds.first; at < mine.holds.end; ++at) turn(mine.pages[fixed(g) + at]);
+  }
+
   [[nodiscard]] std::size_t tokens() const noexcept { return total_; }
   [[nodiscard]] std::size_t settled() const noexcept { return settled_; }
   /// The blocks of a group that are held now.
@@ -247,6 +264,23 @@ class group_sequence {
   std::size_t encoder_ = 0, total_ = 0, settled_ = 0;
   table tables_[max_page_groups];
 };
+
+/// Empties one chunk of a page space by moving pages of the `live` sequences together; false if no group can spare one.
+///
+/// Call it until it is false or a refused `open` or `grow` fits. `copy(from, to, bytes)` gets offsets into the room; on the
+/// stream of the steps the copies are in order with all that reads and writes the pages. Page tables are written anew.
+///
+/// Requires  room for space.most_moves() moves, and all sequences of the space in `live`
+/// Cost      the copies, and O(pages of the group that gives)
+template <class Live, class Copy>
+bool make_room(page_space& space, page_move* moves, Live& live, Copy&& copy) noexcept {
+  const std::size_t n = space.vacate(moves);
+  for (std::size_t at = 0; at < n; ++at) {
+    copy(space.offset_of(moves[at].from), space.offset_of(moves[at].to), space.page_bytes(moves[at].from.group));
+  }
+  for (group_sequence& each : live) each.follow(moves, n);
+  return n != 0;
+}
 
 }  // namespace kv
 }  // namespace v0

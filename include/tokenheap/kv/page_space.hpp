@@ -9,77 +9,17 @@
 #include <tokenheap/core/result.hpp>
 #include <tokenheap/kv/block_lists.hpp>
 #include <tokenheap/kv/column.hpp>
+#include <tokenheap/kv/page_sizes.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
 namespace kv {
 
-/// The most groups that one page space takes.
-inline constexpr std::size_t max_page_groups = 64;
-
-/// Where the pages of a group lie inside a chunk.
-enum class page_placement : std::uint8_t {
-  numbered,  ///< at multiples of the page from the start of the room, so that a group's view is one plain tensor
-  packed,    ///< one behind the other from the start of the chunk: less waste, reached by offset
+/// One page that was moved: `from` is given back, `to` is out in its place.
+struct page_move {
+  page_key from;
+  page_key to;
 };
-
-/// What a page space is made of.
-struct page_space_options {
-  const char* name = "pages";
-  std::size_t bytes = 0;                     ///< the whole room
-  const std::size_t* page_bytes = nullptr;   ///< one size for each group
-  std::size_t groups = 0;
-  page_placement placement = page_placement::numbered;
-  std::size_t chunk_bytes = 0;               ///< 0: `best_chunk` of the sizes
-};
-
-/// One page in the hands of its owner: give it back as it came.
-struct page_key {
-  std::uint32_t group = 0;
-  std::uint32_t number = 0;      ///< numbered: offset / page bytes; packed: counts slot by slot through the chunks
-  std::uint32_t generation = 0;  ///< odd while the page is out; 0 is no page
-  friend constexpr bool operator==(const page_key&, const page_key&) = default;
-};
-
-/// Where every byte of a page space is; `used + idle + tails + empty + remainder == bytes`, always.
-struct page_space_stats {
-  std::size_t bytes = 0;
-  std::size_t used = 0;       ///< in pages that are out
-  std::size_t idle = 0;       ///< in pages that only their own group can take
-  std::size_t tails = 0;      ///< between the pages of chunks that belong to a group: the padding
-  std::size_t empty = 0;      ///< in chunks that any group can take
-  std::size_t remainder = 0;  ///< behind the last chunk
-  std::size_t takes = 0, gives = 0;
-};
-
-/// How many pages of `page` bytes every chunk of `chunk` bytes holds, wherever the chunk starts.
-[[nodiscard]] constexpr std::size_t pages_in_chunk(std::size_t chunk, std::size_t page, page_placement how) noexcept {
-  const std::size_t whole = chunk / page;
-  return how == page_placement::packed || chunk % page == 0 || whole == 0 ? whole : whole - 1;
-}
-
-/// The least chunk that loses at most 1 part in `parts` for each group, or the one that loses least; 0: none below `most`.
-///
-/// Only multiples of the largest page are looked at, 256 at the most.
-[[nodiscard]] constexpr std::size_t best_chunk(const std::size_t* page_bytes, std::size_t groups, std::size_t most,
-                                               page_placement how, std::size_t parts = 100) noexcept {
-  std::size_t largest = 0;
-  for (std::size_t g = 0; g < groups; ++g) largest = page_bytes[g] > largest ? page_bytes[g] : largest;
-  std::size_t best = 0;
-  double least = 2;
-  for (std::size_t k = 1; largest != 0 && k <= 256 && k <= most / largest; ++k) {
-    const std::size_t chunk = k * largest;
-    double worst = 0;
-    for (std::size_t g = 0; g < groups; ++g) {
-      const std::size_t lost = chunk - pages_in_chunk(chunk, page_bytes[g], how) * page_bytes[g];
-      const double share = static_cast<double>(lost) / static_cast<double>(chunk);
-      worst = share > worst ? share : worst;
-    }
-    if (worst < least) least = worst, best = chunk;
-    if (worst * static_cast<double>(parts) <= 1) break;
-  }
-  return best;
-}
 
 /// Cuts one room into chunks, and each chunk into pages of the group that needs it now.
 ///
@@ -174,14 +114,43 @@ class page_space {
     if (chunk.used != mine.slots) lists_.remove(at.chunk), unmark(key.group, class_of(chunk, mine));
     --chunk.used, --mine.used, ++gives_;
     if (chunk.used == 0) {
-      chunk.head = chunk.fresh = 0;  // the rows keep their generations: an old key stays stale in the next group
-      --mine.chunks, ++empty_;
-      lists_.add(empties(), at.chunk);
+      retire(mine, at.chunk);
     } else {
       put(key.group, at.chunk);
     }
     return errc::ok;
   }
+
+  /// Empties one chunk, that with the fewest pages out, by moving them into idle pages of its group; returns how many.
+  ///
+  /// For the moment when a group lacks a chunk while others have idle pages: then a refusal means that all is used,
+  /// but for less than a chunk of each group. The caller copies the bytes of each page from `from` to `to` before
+  /// anything else writes there, and tells the owners. 0, and nothing has changed, if no group can spare a chunk.
+  ///
+  /// Requires  room for most_moves() in `out`
+  /// Cost      O(pages of a chunk)
+  [[nodiscard]] std::size_t vacate(page_move* out) noexcept {
+    std::uint32_t group = 0;
+    const block_id chunk = emptiest(group);
+    if (chunk == no_block) return 0;
+    group_row& mine = groups_[group];
+    const std::size_t which = class_of(chunks_[chunk], mine);
+    lists_.remove(chunk);
+    unmark(group, which);
+    std::size_t n = 0;
+    for (std::uint32_t slot = 0; slot < chunks_[chunk].fresh; ++slot) {
+      row& page = row_of({chunk, slot});
+      if ((page.generation & 1) == 0) continue;
+      out[n].from = {.group = group, .number = number_of({chunk, slot}, mine), .generation = page.generation++};
+      out[n++].to = take_one(group);
+    }
+    mine.used -= n, gives_ += n, moves_ += n;
+    retire(mine, chunk);
+    return n;
+  }
+
+  /// The most pages that `vacate` moves at once.
+  [[nodiscard]] std::size_t most_moves() const noexcept { return rows_per_chunk_; }
 
   /// True while the page of this key is out.
   [[nodiscard]] bool is_current(const page_key& key) const noexcept {
@@ -199,7 +168,7 @@ class page_space {
   [[nodiscard]] std::size_t pages_out(std::size_t group) const noexcept { return groups_[group].used; }
 
   [[nodiscard]] page_space_stats stats() const noexcept {
-    page_space_stats s{.bytes = with_.bytes, .empty = empty_ * chunk_, .takes = takes_, .gives = gives_};
+    page_space_stats s{.bytes = with_.bytes, .empty = empty_ * chunk_, .takes = takes_, .gives = gives_, .moves = moves_};
     s.remainder = with_.bytes - chunks_.size() * chunk_;
     for (std::size_t g = 0; g < with_.groups; ++g) {
       const group_row& of = groups_[g];
@@ -256,37 +225,6 @@ class page_space {
     std::uint32_t slot = 0;
   };
 
-  static failure why_not(const page_space_options& with) noexcept {
-    const auto bad = [&](errc code, const char* what, std::size_t need, std::size_t limit, const char* fix) {
-      return failure{.code = code, .pool = with.name, .what = what, .need = need, .limit = limit, .fix = fix};
-    };
-    if (with.groups == 0 || with.groups > max_page_groups || with.page_bytes == nullptr) {
-      return bad(errc::invalid_argument, "groups of a page space", with.groups, max_page_groups, "give 1 to 64 groups");
-    }
-    if (with.bytes > max_allocation) return bad(errc::size_overflow, "bytes of a page space", with.bytes, max_allocation, "");
-    std::size_t least = ~std::size_t{0};
-    const std::size_t chunk = with.chunk_bytes != 0 ? with.chunk_bytes : with.bytes;
-    for (std::size_t g = 0; g < with.groups; ++g) {
-      const std::size_t page = with.page_bytes[g];
-      if (page == 0) return bad(errc::invalid_argument, "bytes of a group's page", 0, 0, "give at least 1");
-      if (page > with.bytes || pages_in_chunk(chunk, page, with.placement) == 0) {
-        return bad(errc::too_large, "bytes of a group's page", page, chunk, "use a larger room or chunk");
-      }
-      least = page < least ? page : least;
-    }
-    const std::size_t cut = with.chunk_bytes != 0 ? with.chunk_bytes
-                                                  : best_chunk(with.page_bytes, with.groups, with.bytes, with.placement);
-    if (cut == 0 || cut > with.bytes || with.bytes / least > max_blocks || with.bytes / cut > max_blocks / 2) {
-      return bad(errc::too_large, "pages of a page space", with.bytes / least, max_blocks, "use larger pages");
-    }
-    for (std::size_t g = 0; g < with.groups; ++g) {
-      if (pages_in_chunk(cut, with.page_bytes[g], with.placement) == 0) {
-        return bad(errc::too_large, "bytes of a group's page", with.page_bytes[g], cut, "name a chunk of several pages");
-      }
-    }
-    return {};
-  }
-
   [[nodiscard]] std::size_t empties() const noexcept { return with_.groups * classes; }
   [[nodiscard]] static std::size_t idle(const group_row& g) noexcept { return g.chunks * g.slots - g.used; }
   [[nodiscard]] static std::size_t class_of(const chunk_row& chunk, const group_row& mine) noexcept {
@@ -302,6 +240,27 @@ class page_space {
   }
   void unmark(std::uint32_t group, std::size_t which) noexcept {
     if (lists_.is_empty(group * classes + which)) groups_[group].filled &= ~(std::uint64_t{1} << which);
+  }
+
+  /// Makes a chunk without pages every group's. The rows keep their generations: an old key stays stale.
+  void retire(group_row& mine, std::uint32_t chunk) noexcept {
+    chunks_[chunk].used = chunks_[chunk].fresh = chunks_[chunk].head = 0;
+    --mine.chunks, ++empty_;
+    lists_.add(empties(), chunk);
+  }
+
+  /// The chunk whose pages are the fewest bytes, of the groups whose other chunks have room for them.
+  [[nodiscard]] block_id emptiest(std::uint32_t& group) const noexcept {
+    block_id best = no_block;
+    std::size_t least = ~std::size_t{0};
+    for (std::uint32_t g = 0; g < with_.groups; ++g) {
+      const group_row& of = groups_[g];
+      if (idle(of) < of.slots || of.filled == 0) continue;
+      const block_id chunk = lists_.first(g * classes + static_cast<std::size_t>(std::countr_zero(of.filled)));
+      if (chunks_[chunk].used * of.page >= least) continue;
+      least = chunks_[chunk].used * of.page, best = chunk, group = g;
+    }
+    return best;
   }
 
   page_key take_one(std::uint32_t group) noexcept {
@@ -362,7 +321,7 @@ class page_space {
   }
 
   page_space_options with_;
-  std::size_t chunk_ = 0, rows_per_chunk_ = 0, empty_ = 0, takes_ = 0, gives_ = 0;
+  std::size_t chunk_ = 0, rows_per_chunk_ = 0, empty_ = 0, takes_ = 0, gives_ = 0, moves_ = 0;
   group_row groups_[max_page_groups];
   column<row> rows_;
   column<chunk_row> chunks_;
