@@ -221,7 +221,7 @@ class trial {
     REQUIRE(now.cached == model_.cached());
     REQUIRE(now.live == model_.live());
     REQUIRE(now.published == model_.published());
-    REQUIRE(now.free + now.cached + now.live == blocks_);
+    REQUIRE(now.free + now.cached + now.live + now.in_flight == blocks_);
     REQUIRE(pool_.is_valid());
     for (const auto& r : running_) {
       REQUIRE(kit::ids_of(r.real) == r.model.blocks);

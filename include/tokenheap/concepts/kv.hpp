@@ -283,10 +283,29 @@ concept keeps_rows_of_blocks = requires(E& e, std::size_t n, std::uint64_t seed)
   { e.open(n, n, seed) } noexcept -> std::same_as<bool>;
 };
 
-/// The bundle of choices for a block pool: lock, guard, prefixes, evict, events, scrub. Inherit `kv::default_policy`.
+/// Says when a block that was given back may be used again. `no_fence` and `stream_fence` let the pool hand it out at
+/// once; one that `holds_blocks_back` keeps it until its work is done, in the order in which blocks were given back.
+template <class F>
+concept block_fence = std::default_initializable<F> && counts_its_bytes<F> && requires(F& f, std::size_t blocks) {
+  { f.open(blocks) } noexcept -> std::same_as<bool>;
+};
+template <class F>
+concept holds_blocks_back = block_fence<F> && self_checking<F> && counts_itself<F> && knows_members<F> &&
+                            requires(F& f, block_id id, std::uint64_t step) {
+                              { f.begin() } noexcept -> std::same_as<std::uint64_t>;
+                              { f.settle(step) } noexcept -> std::same_as<bool>;
+                              { f.busy() } noexcept -> std::same_as<bool>;
+                              { f.add(id) } noexcept -> std::same_as<void>;
+                              { f.remove(id) } noexcept -> std::same_as<void>;
+                              { f.pop() } noexcept -> std::same_as<block_id>;
+                            };
+template <class P>
+concept names_a_fence = requires { typename P::fence; } && block_fence<typename P::fence>;
+
+/// The bundle of choices for a block pool: lock, guard, prefixes, evict, events, scrub, fence. Inherit `kv::default_policy`.
 template <class P>
 concept pool_policy = names_a_lock<P> && names_a_guard<P> && names_an_index<P> && names_an_order<P> &&
-                      names_events<P> && names_a_scrub<P>;
+                      names_events<P> && names_a_scrub<P> && names_a_fence<P>;
 
 }  // namespace kv
 }  // namespace v0

@@ -12,9 +12,12 @@
 #include <tokenheap/core/result.hpp>
 #include <tokenheap/core/text.hpp>
 #include <tokenheap/kv/block.hpp>
+#include <tokenheap/kv/block_demand.hpp>
 #include <tokenheap/kv/layout.hpp>
 #include <tokenheap/kv/pool_options.hpp>
 #include <tokenheap/kv/pool_state.hpp>
+#include <tokenheap/kv/prefix_walk.hpp>
+#include <tokenheap/kv/sequence_options.hpp>
 #include <tokenheap/policy/lock.hpp>
 
 namespace tokenheap {
@@ -23,6 +26,8 @@ namespace kv {
 
 template <class Pool>
 class sequence;
+template <class Pool>
+class plan;
 
 /// Hands out a fixed number of KV blocks, keeps what was published findable, and evicts it when room is needed.
 ///
@@ -37,6 +42,8 @@ class sequence;
 /// Example   examples/kv_pool.cpp
 template <pool_policy Policy = default_policy>
 class block_pool {
+  using state = pool_state<Policy>;
+
  public:
   using policy = Policy;
   using options = pool_options;
@@ -87,20 +94,24 @@ class block_pool {
 
   /// Hands out one block; a handle that holds none if there is no room.
   [[nodiscard]] block allocate() noexcept {
-    if (state_ == nullptr) return {};
-    const locked hold(state_->lock());
-    if (state_->available() == 0) return {};
     block_id id = no_block;
-    state_->take(&id, 1, state::owner::alone);
+    if (allocate(std::span<block_id>{&id, 1}) != errc::ok) return {};
+    const locked hold(state_->lock());
     return block(state_, id);
   }
 
   /// Fills `out` with blocks that carry one reference each; or changes nothing.
   [[nodiscard]] errc allocate(std::span<block_id> out) noexcept {
     if (state_ == nullptr) return errc::not_open;
-    const locked hold(state_->lock());
-    if (out.size() > state_->available()) return out.size() > state_->total() ? errc::too_large : errc::out_of_memory;
-    state_->take(out.data(), out.size(), state::owner::alone);
+    {
+      const locked hold(state_->lock());
+      if (out.size() > state_->total()) return errc::too_large;
+      if (out.size() + state_->kept_back(false, 0) > state_->available()) return errc::out_of_memory;
+      state_->take(out.data(), out.size(), state::owner::alone);
+    }
+    if constexpr (state::orders) {
+      if (const errc no = state_->fence().on_take(out.data(), out.size()); no != errc::ok) return deallocate(out), no;
+    }
     return errc::ok;
   }
 
@@ -140,6 +151,37 @@ class block_pool {
   /// The next request has position 0; `with_order` begins a new look over the queue with `look_ahead()`.
   std::size_t expect(std::span<const token> prompt, std::size_t position, const prefix_key& key = {}) noexcept
     requires looks_ahead<typename Policy::evict>;
+
+  /// Whether a request would fit now, and where the blocks are; nothing changes, and the answer is for this moment.
+  [[nodiscard]] admission would_fit(std::span<const token> prompt, const sequence_options& with = {}) const noexcept;
+  /// What the last sequence that was refused for want of blocks was told; `ok` if none was.
+  [[nodiscard]] admission last_refusal() const noexcept {
+    if (state_ == nullptr) return {.code = errc::not_open};
+    const locked hold(state_->lock());
+    return state_->promises().last_refusal;
+  }
+
+  /// The number of a step that is handed to the device now: what is given back from here on waits for it.
+  [[nodiscard]] std::uint64_t begin_step() noexcept
+    requires state::holds_back
+  {
+    if (state_ == nullptr) return 0;
+    const locked hold(state_->lock());
+    return state_->fence().begin();
+  }
+  /// The step and all before it have ended: what waited for them can be used. `invalid_argument` for no such step.
+  errc settle(std::uint64_t step) noexcept
+    requires state::holds_back
+  {
+    if (state_ == nullptr) return errc::not_open;
+    const locked hold(state_->lock());
+    return state_->settle(step) ? errc::ok : errc::invalid_argument;
+  }
+  /// The fence of the policy, for its own calls; without the pool's lock. Requires an open pool.
+  [[nodiscard]] typename Policy::fence& fence() noexcept {
+    TOKENHEAP_ASSERT(state_ != nullptr);
+    return state_->fence();
+  }
 
   /// Makes up to `n` cached blocks free; returns how many. Live blocks stay.
   std::size_t evict(std::size_t n) noexcept {
@@ -213,13 +255,11 @@ class block_pool {
   }
 
  private:
-  using state = pool_state<Policy>;
   friend class sequence<block_pool>;
+  friend class plan<block_pool>;
 
   explicit block_pool(state* made) noexcept : state_(made) {}
 
-  [[nodiscard]] std::size_t find(std::span<const token> prompt, const prefix_key& key,
-                                 typename state::position& end) const noexcept;
   [[nodiscard]] static result<block_pool> make(const options& with, const pool_memory& memory) noexcept;
 
   TOKENHEAP_COLD void report(errc code, block_id id) noexcept;
@@ -267,28 +307,25 @@ template <pool_policy Policy>
 std::size_t block_pool<Policy>::match(std::span<const token> prompt, const prefix_key& key) const noexcept {
   if (state_ == nullptr || !state_->options().cache) return 0;
   const locked hold(state_->lock());
-  typename state::position end{};
-  return find(prompt, key, end);
+  return walk_prefix(*state_, prompt, key).blocks * state_->options().block_tokens;
 }
 
 template <pool_policy Policy>
-std::size_t block_pool<Policy>::find(std::span<const token> prompt, const prefix_key& key,
-                                     typename state::position& end) const noexcept {
+admission block_pool<Policy>::would_fit(std::span<const token> prompt, const sequence_options& with) const noexcept {
+  if (state_ == nullptr) return {.code = errc::not_open};
+  const locked hold(state_->lock());
   const std::size_t tokens = state_->options().block_tokens;
-  constexpr std::size_t step = 64;
-  block_id found[step];
-  std::size_t blocks = prompt.size() / tokens;
-  std::size_t matched = 0;
-  auto at = state_->index().find_root(key);
-  while (at != 0 && blocks != 0) {
-    const std::size_t wanted = blocks < step ? blocks : step;
-    const std::size_t n = state_->index().match(at, prompt.data() + matched * tokens, wanted, found);
-    matched += n;
-    blocks -= n;
-    if (n != 0) end = at = state_->index().position_of(found[n - 1]);
-    if (n != wanted) break;
+  block_demand<state> d{.opens = true};
+  const failure wrong = with.count_blocks(prompt.size(), state_->options(), d.need);
+  if (wrong.code != errc::ok) return d.judge(*state_, wrong.code);
+  if (with.fit != admit::prompt) d.more = with.blocks_beyond(d.need, tokens);
+  if (state_->options().cache) {
+    const auto found = walk_prefix(*state_, prompt.first(with.reusable(prompt.size())), with.shared_key(0));
+    d.found = with.share == share_scope::request ? 0 : found.blocks;
+    d.cached = found.cached;
+    d.need -= d.found;
   }
-  return matched * tokens;
+  return d.judge(*state_, d.fits(*state_) ? errc::ok : errc::out_of_memory);
 }
 
 template <pool_policy Policy>
@@ -298,10 +335,10 @@ std::size_t block_pool<Policy>::expect(std::span<const token> prompt, std::size_
 {
   if (state_ == nullptr || !state_->options().cache) return 0;
   const locked hold(state_->lock());
-  typename state::position at{};
-  const std::size_t found = find(prompt, key, at);
+  const auto found = walk_prefix(*state_, prompt, key);
+  auto at = found.end;
   // from the end upwards, so that a prefix stays behind what was built on it; equal blocks count alike
-  for (std::size_t left = found; left != 0; left -= state_->options().block_tokens) {
+  for (std::size_t left = found.blocks; left != 0; --left) {
     block_id holder = no_block;
     state_->index().each_holder(at, [&](block_id id) {
       state_->order().expect(&id, 1, position);
@@ -309,7 +346,7 @@ std::size_t block_pool<Policy>::expect(std::span<const token> prompt, std::size_
     });
     at = state_->index().parent_of(holder);
   }
-  return found;
+  return found.blocks * state_->options().block_tokens;
 }
 
 template <pool_policy Policy>

@@ -5,7 +5,6 @@
 #include <cstddef>
 
 #include <tokenheap/concepts/kv.hpp>
-#include <tokenheap/policy/lock.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -64,11 +63,20 @@ template <class Books>
 // without the lock: the block is published and held, so nobody writes it
 template <class Books>
 void take_part(Books& books, const partial_match& part, block_id own, const token* tokens) noexcept {
-  if (!part.claimed) books.copy(part.block, own);
+  if (!part.claimed) books.memory().copy(part.block, own);
   books.index().write(own, 0, tokens, part.tokens);
   if (part.claimed) return;
-  const locked hold(books.lock());
-  books.give_chain(&part.block, 1);
+  books.give_back(&part.block, 1);
+}
+
+// without the lock: the old block is held, so nobody writes it meanwhile
+template <class Books>
+void take_copy(Books& books, block_id& place, block_id own, std::size_t tokens) noexcept {
+  const block_id old = place;
+  books.memory().copy(old, own);
+  if (books.options().cache) books.index().write(own, 0, books.index().tokens_of(old), tokens);
+  place = own;
+  books.give_back(&old, 1);
 }
 
 }  // namespace detail

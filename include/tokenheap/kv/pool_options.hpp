@@ -26,18 +26,22 @@ struct pool_options {
   std::size_t block_tokens = 16;
   bool null_block = false;        ///< keep id 0 back, for the padding of page tables
   bool cache = true;              ///< keep published blocks findable after they are let go
+  std::size_t watermark = 0;      ///< blocks that a request which begins leaves for those that run
   const char* name = "kv";
   std::uint64_t seed = 0;         ///< of the prefix index's hash
   block_copy copy{};
   block_fill wipe{};              ///< for a policy that scrubs, where the CPU cannot touch the memory
 };
 
-/// What a pool holds at one moment. free + cached + live == total, always.
+/// What a pool holds at one moment. free + cached + live + in_flight == total, always.
 struct pool_stats {
   std::size_t total = 0;      ///< usable blocks
   std::size_t free = 0;       ///< hold nothing
   std::size_t cached = 0;     ///< hold a published prefix and can be evicted at any time
   std::size_t live = 0;       ///< referenced
+  std::size_t in_flight = 0;  ///< given back, but the fence of their last use has not passed
+  std::size_t reserved = 0;   ///< of free and cached: promised to running requests
+  std::size_t pinned = 0;     ///< references that handles of published blocks hold
   std::size_t published = 0;  ///< cached blocks, and the live ones that can be found
   std::size_t peak_live = 0;
   std::size_t evictions = 0;
@@ -99,6 +103,10 @@ namespace detail {
   }
   if (with.blocks > max_blocks) {
     return detail::refuse(errc::too_large, with, "blocks of a pool", with.blocks, max_blocks, "open several pools");
+  }
+  if (with.watermark >= with.blocks) {
+    return detail::refuse(errc::invalid_argument, with, "watermark of a pool, in blocks", with.watermark, with.blocks - 1,
+                          "leave blocks for requests to begin with, such as 1 in 100");
   }
   if (with.block_tokens == 0 || with.block_tokens > max_block_tokens) {
     return detail::refuse(errc::invalid_argument, with, "tokens of a block", with.block_tokens, max_block_tokens,

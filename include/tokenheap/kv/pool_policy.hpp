@@ -3,6 +3,7 @@
 
 #include <tokenheap/concepts/kv.hpp>
 #include <tokenheap/kv/eviction.hpp>
+#include <tokenheap/kv/fence.hpp>
 #include <tokenheap/kv/prefix_index.hpp>
 #include <tokenheap/kv/scrub.hpp>
 #include <tokenheap/policy/guard.hpp>
@@ -28,6 +29,7 @@ struct default_policy {
   using evict = lru;
   using events = no_events;
   using scrub = no_scrub;
+  using fence = no_fence;
 };
 
 static_assert(pool_policy<default_policy>);

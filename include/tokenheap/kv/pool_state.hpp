@@ -3,15 +3,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include <tokenheap/concepts/kv.hpp>
 #include <tokenheap/core/allocation.hpp>
 #include <tokenheap/core/result.hpp>
+#include <tokenheap/kv/admission.hpp>
+#include <tokenheap/kv/block_memory.hpp>
 #include <tokenheap/kv/column.hpp>
-#include <tokenheap/kv/layout.hpp>
+#include <tokenheap/kv/pool_audit.hpp>
 #include <tokenheap/kv/pool_options.hpp>
 #include <tokenheap/kv/pool_policy.hpp>
+#include <tokenheap/kv/stream_fence.hpp>
 #include <tokenheap/policy/lock.hpp>
 
 namespace tokenheap {
@@ -20,8 +22,8 @@ namespace kv {
 
 /// Keeps the books of one `block_pool`; sequences share it with the pool and outlive it safely.
 ///
-/// Made by `block_pool::open` and not for use alone. A block is live while it is referenced. Then a published one is
-/// cached, and any other is free. Handed out are first the free ones, the latest released first, then those never
+/// Made by `block_pool::open` and not for use alone. A block is live while it is referenced. Then it may wait for its
+/// fence; after that a published one is cached, and any other is free. Handed out are first the free ones, the latest released first, then those never
 /// used, by id, then the cached ones in the order of the policy.
 ///
 /// Requires  the lock held, except for open and copy
@@ -35,19 +37,22 @@ class pool_state {
   static constexpr bool scrubs = Policy::scrub::enabled;
   static constexpr bool hears = hears_of_publishing<typename Policy::events, prefixes>;
   static constexpr bool values = knows_worth<typename Policy::evict>;
+  static constexpr bool holds_back = holds_blocks_back<typename Policy::fence>;
+  static constexpr bool orders = orders_streams_of_blocks<typename Policy::fence>;
 
   [[nodiscard]] failure open(const pool_options& with) noexcept {
     options_ = with;
+    memory_.open(with);
     first_ = with.null_block ? 1 : 0;
     end_ = static_cast<block_id>(with.blocks + first_);
     fresh_ = first_;
-    bool room = states_.open(end_) && stack_.open(end_) && order_.open(with.cache ? end_ : 0) && scrub_.open(end_);
+    bool room = states_.open(end_) && stack_.open(end_) && order_.open(with.cache ? end_ : 0) && scrub_.open(end_) &&
+                fence_.open(end_);
     if constexpr (keeps_rows_of_blocks<typename Policy::events>) {
       room = room && events_.open(end_, with.block_tokens, with.seed);
     }
     if (!room) {
-      return {.code = errc::out_of_memory, .pool = with.name, .what = "rows of a block pool, in blocks",
-              .need = with.blocks, .limit = max_blocks, .fix = "use fewer blocks"};
+      return detail::refuse(errc::out_of_memory, with, "rows of a block pool, in blocks", with.blocks, max_blocks, "use fewer blocks");
     }
     if (!with.cache) return {};
     result<prefixes> made = prefixes::open(
@@ -61,7 +66,33 @@ class pool_state {
   [[nodiscard]] std::size_t available() const noexcept { return free_count() + order_.size(); }
   [[nodiscard]] std::size_t total() const noexcept { return options_.blocks; }
   [[nodiscard]] std::size_t live() const noexcept { return live_; }
+  [[nodiscard]] std::size_t in_flight() const noexcept {
+    if constexpr (holds_back) return fence_.size();
+    return 0;
+  }
+  /// True while what is given back has to wait.
+  [[nodiscard]] bool busy() const noexcept {
+    if constexpr (holds_back) return fence_.busy();
+    return false;
+  }
   [[nodiscard]] bool is_block(block_id id) const noexcept { return id >= first_ && id < end_; }
+
+  [[nodiscard]] pool_promises& promises() noexcept { return promises_; }
+  [[nodiscard]] const pool_promises& promises() const noexcept { return promises_; }
+  /// Blocks that a request must leave to others; `own` of those that are set aside are its own.
+  [[nodiscard]] std::size_t kept_back(bool opens, std::size_t own) const noexcept {
+    return promises_.reserved - own + (opens && live_ != 0 ? options_.watermark : 0);
+  }
+
+  /// Sets up to `n` blocks aside that nobody was promised; returns how many.
+  std::size_t set_aside(std::size_t n) noexcept {
+    const std::size_t left = available() > promises_.reserved ? available() - promises_.reserved : 0;
+    return promises_.reserved += n < left ? n : left, n < left ? n : left;
+  }
+
+  /// For a look at several requests at once: a block that is marked counts as held, but stays where it is.
+  void mark(block_id id) noexcept { ++states_[id].references; }
+  void unmark(block_id id) noexcept { --states_[id].references; }
 
   /// Who may give a block back: those of a sequence only leave in the order that keeps its prefix whole.
   enum class owner : bool { alone, request };
@@ -76,7 +107,7 @@ class pool_state {
     live_ += n;
     if (live_ > peak_live_) peak_live_ = live_;
     if constexpr (scrubs) {
-      scrub_.on_take(out, n, tenant, [this](const block_id* ids, std::size_t count) { wipe(ids, count); });
+      scrub_.on_take(out, n, tenant, [this](const block_id* ids, std::size_t count) { memory_.wipe(ids, count); });
     }
   }
 
@@ -89,17 +120,14 @@ class pool_state {
       return (at.references & count_mask) == 0 ? errc::double_free : errc::in_use;
     }
     if (--at.references != 0) return errc::ok;
-    ++at.generation;
-    --live_;
-    stack_[top_++] = id;
-    freed(&id, 1);
-    return errc::ok;
+    ++at.generation, --live_;
+    return let_go(id), errc::ok;
   }
 
   /// Drops one reference of each block, the last one first; returns the last misuse met and the id concerned.
   [[nodiscard]] errc give(const block_id* ids, std::size_t n, block_id& which) noexcept {
     errc worst = errc::ok;
-    const block_id count = end_ - first_;
+    const block_id count = busy() ? 0 : end_ - first_;  // one by one where each may have to wait
     std::size_t top = top_;
     while (n-- != 0) {
       const block_id id = ids[n];
@@ -135,18 +163,33 @@ class pool_state {
       at.references = left;
       if ((left & count_mask) != 0) continue;
       at = {0, at.generation + 1};
-      --live_;
-      stack_[top_++] = id;
-      freed(&id, 1);
+      --live_, let_go(id);
     }
     cache(chain, end);
+  }
+
+  /// `give_chain` for those who do not hold the lock.
+  void give_back(const block_id* chain, std::size_t n) noexcept {
+    const locked hold(lock_);
+    give_chain(chain, n);
+  }
+
+  /// The step `step` and all before it have ended: what waited for them is free or cached. False if there is no such step.
+  [[nodiscard]] bool settle(std::uint64_t step) noexcept
+    requires holds_back
+  {
+    if (!fence_.settle(step)) return false;
+    for (block_id id = fence_.pop(); id != no_block; id = fence_.pop()) is_published(id) ? order_.push(id) : stack(id);
+    return true;
   }
 
   /// Adds a reference to a live or cached block.
   void hold(block_id id) noexcept {
     state& at = states_[id];
     if ((at.references & count_mask) == 0) {
-      static_cast<void>(order_.remove(id));
+      if (!order_.remove(id)) {
+        if constexpr (holds_back) fence_.remove(id);
+      }
       ++live_;
     }
     ++at.references;
@@ -157,8 +200,7 @@ class pool_state {
     if (references(id) != 0 || index_.has_children(id) || !order_.remove(id)) return false;
     forget(&id, 1, removal::evicted);
     states_[id].references = 1 | sequence_bit;
-    ++live_, ++evictions_;
-    return true;
+    return ++live_, ++evictions_, true;
   }
 
   [[nodiscard]] std::uint32_t references(block_id id) const noexcept { return states_[id].references & count_mask; }
@@ -170,10 +212,10 @@ class pool_state {
   /// True if a holder may write into the block: nobody else holds it and nobody can find it.
   [[nodiscard]] bool is_writable(block_id id) const noexcept { return (states_[id].references & ~sequence_bit) == 1; }
 
-  /// How many of `ids` are cached: holding them takes them out of what is available.
+  /// How many of `ids` are cached: held, they are available no more.
   [[nodiscard]] std::size_t count_cached(const block_id* ids, std::size_t n) const noexcept {
     std::size_t cached = 0;
-    for (std::size_t at = 0; at < n; ++at) cached += references(ids[at]) == 0;
+    for (std::size_t at = 0; at < n; ++at) cached += references(ids[at]) == 0 && !waits(ids[at]);
     return cached;
   }
 
@@ -213,72 +255,38 @@ class pool_state {
     return n;
   }
 
-  /// Forgets everything, as if just opened. False, and nothing changes, while a block is live.
+  /// Forgets everything, as if just opened. False, and nothing changes, while a block is live or in flight.
   [[nodiscard]] bool reset() noexcept {
-    if (live_ != 0) return false;
+    if (live_ != 0 || in_flight() != 0) return false;
     static_cast<void>(evict(order_.size(), removal::cleared));
     top_ = 0;
     fresh_ = first_;
     return true;
   }
 
-  /// Copies the memory of a block, through the user's callback if there is one. Requires can_copy().
-  void copy(block_id from, block_id to) noexcept {
-    if (options_.copy.run != nullptr) return options_.copy.run(options_.copy.user, from, to);
-    std::memcpy(address(to), address(from), memory_.shape.block_bytes());
-  }
   /// True unless the policy scrubs and nothing could wipe a block: no fill was given and the CPU has no address.
-  [[nodiscard]] bool can_wipe() const noexcept {
-    return !scrubs || options_.wipe.run != nullptr || (memory_.data != nullptr && memory_.cpu_accessible);
-  }
-  [[nodiscard]] bool can_copy() const noexcept {
-    return options_.copy.run != nullptr || (memory_.data != nullptr && memory_.cpu_accessible);
-  }
-  [[nodiscard]] void* address(block_id id) const noexcept {
-    return memory_.data == nullptr ? nullptr : offset(memory_.data, id * memory_.shape.block_bytes());
-  }
+  [[nodiscard]] bool can_wipe() const noexcept { return !scrubs || memory_.can_wipe(); }
+  [[nodiscard]] block_memory& memory() noexcept { return memory_; }
+  [[nodiscard]] const block_memory& memory() const noexcept { return memory_; }
 
   void report(errc code, const char* what, std::size_t need, const char* fix) noexcept {
     guard_.on_misuse({.code = code, .pool = options_.name, .what = what, .need = need, .available = available(),
                       .limit = total(), .fix = fix});
   }
 
-  /// A number that no request had before.
   [[nodiscard]] std::uint64_t next_request() noexcept { return ++requests_; }
   void count_reuse(std::size_t asked, std::size_t reused) noexcept { asked_ += asked, reused_ += reused; }
 
   [[nodiscard]] pool_stats stats() const noexcept {
-    return {.total = total(), .free = free_count(), .cached = order_.size(), .live = live_, .published = index_.size(),
-            .peak_live = peak_live_, .evictions = evictions_, .asked_tokens = asked_, .reused_tokens = reused_,
+    return {.total = total(), .free = free_count(), .cached = order_.size(), .live = live_, .in_flight = in_flight(),
+            .reserved = promises_.reserved, .pinned = promises_.pinned, .published = index_.size(), .peak_live = peak_live_, .evictions = evictions_, .asked_tokens = asked_, .reused_tokens = reused_,
             .scrubbed = scrub_.count(),
             .bookkeeping_bytes = sizeof *this + states_.bytes() + stack_.bytes() + order_.bytes() + index_.bytes() +
-                                 scrub_.bytes()};
+                                 scrub_.bytes() + fence_.bytes()};
   }
 
   /// Walks every block, the free stack, the order and the index, and counts again what the books say.
-  [[nodiscard]] bool is_valid() const noexcept {
-    std::size_t live = 0;
-    std::size_t cached = 0;
-    std::size_t stacked = 0;
-    std::uint64_t sum = 0;
-    for (block_id id = first_; id < end_; ++id) {
-      const bool published = is_published(id);
-      const bool referenced = references(id) != 0;
-      if (options_.cache && index_.is_published(id) != published) return false;
-      if (order_.contains(id) != (published && !referenced)) return false;
-      if (id >= fresh_ && (published || referenced)) return false;
-      live += referenced;
-      cached += published && !referenced;
-      if (id >= fresh_ || published || referenced) continue;
-      ++stacked;
-      sum += fingerprint(id);
-    }
-    // equal counts and equal sums of fingerprints: the stack holds exactly the free blocks, each once
-    for (std::size_t at = 0; at < top_; ++at) sum -= fingerprint(stack_[at]);
-    const bool counts = live == live_ && cached == order_.size() && stacked == top_ && sum == 0;
-    return counts && live + cached + free_count() == total() && order_.is_valid() &&
-           (!options_.cache || index_.is_valid()) && parents_leave_later();
-  }
+  [[nodiscard]] bool is_valid() const noexcept { return pool_audit<pool_state>::agrees(*this); }
 
   [[nodiscard]] typename Policy::lock& lock() noexcept { return lock_; }
   [[nodiscard]] const pool_options& options() const noexcept { return options_; }
@@ -287,10 +295,9 @@ class pool_state {
   [[nodiscard]] typename Policy::evict& order() noexcept { return order_; }
   [[nodiscard]] const typename Policy::evict& order() const noexcept { return order_; }
   [[nodiscard]] typename Policy::events& events() noexcept { return events_; }
-  [[nodiscard]] pool_memory& memory() noexcept { return memory_; }
-  [[nodiscard]] const pool_memory& memory() const noexcept { return memory_; }
+  [[nodiscard]] typename Policy::fence& fence() noexcept { return fence_; }
 
-  /// The pool and every open handle count as one holder each; the last one deletes the books.
+  /// The pool and each open handle are holders; the last one deletes the books.
   void join() noexcept { ++holders_; }
   static void leave(pool_state* books) noexcept {
     bool last = false;
@@ -302,6 +309,8 @@ class pool_state {
   }
 
  private:
+  friend struct pool_audit<pool_state>;
+
   static constexpr std::uint32_t published_bit = std::uint32_t{1} << 31;
   static constexpr std::uint32_t sequence_bit = std::uint32_t{1} << 30;
   static constexpr std::uint32_t count_mask = sequence_bit - 1;
@@ -312,8 +321,28 @@ class pool_state {
     std::uint32_t generation;
   };
 
+  [[nodiscard]] bool waits(block_id id) const noexcept {
+    if constexpr (holds_back) return fence_.contains(id);
+    return false;
+  }
+
+  // nobody holds the block any more, and it was never published
+  void let_go(block_id id) noexcept {
+    if constexpr (holds_back) {
+      if (fence_.busy()) return fence_.add(id);
+    }
+    stack(id);
+  }
+  void stack(block_id id) noexcept {
+    stack_[top_++] = id;
+    freed(&id, 1);
+  }
+
   void cache(const block_id* chain, std::size_t n) noexcept {
     live_ -= n;
+    if constexpr (holds_back) {
+      for (; busy() && n != 0; --n) fence_.add(chain[n - 1]);
+    }
     if constexpr (requires { order_.push_chain(chain, n); }) {
       order_.push_chain(chain, n);
     } else {
@@ -339,41 +368,10 @@ class pool_state {
     index_.remove(ids, n);
   }
 
-  // nobody holds these blocks and nobody can find them
   void freed(const block_id* ids, std::size_t n) noexcept {
     if constexpr (scrubs) {
-      scrub_.on_free(ids, n, [this](const block_id* dirty, std::size_t count) { wipe(dirty, count); });
+      scrub_.on_free(ids, n, [this](const block_id* dirty, std::size_t count) { memory_.wipe(dirty, count); });
     }
-  }
-
-  void wipe(const block_id* ids, std::size_t n) noexcept {
-    if (options_.wipe.run != nullptr) return options_.wipe.run(options_.wipe.user, ids, n);
-    for (std::size_t at = 0; at < n; ++at) std::memset(address(ids[at]), 0, memory_.shape.block_bytes());
-  }
-
-  [[nodiscard]] static std::uint64_t fingerprint(block_id id) noexcept {
-    return (id + std::uint64_t{1}) * (id + std::uint64_t{0x9e3779b97f4a7c15});
-  }
-
-  // of each cached block, somebody who holds the prefix before it is live or leaves later
-  [[nodiscard]] bool parents_leave_later() const noexcept {
-    if constexpr (requires { order_.after(block_id{}); }) {
-      column<std::uint32_t> place;
-      if (order_.size() == 0 || !place.open(end_)) return true;
-      std::uint32_t rank = 0;
-      for (block_id id = order_.victim(); id != no_block; id = order_.after(id)) place[id] = ++rank;
-      for (block_id id = order_.victim(); id != no_block; id = order_.after(id)) {
-        const position parent = index_.parent_of(id);
-        bool later = prefixes::is_root(parent);
-        if (!later) {
-          index_.each_holder(parent, [&](block_id up) {
-            later = later || references(up) != 0 || place[up] > place[id];
-          });
-        }
-        if (!later) return false;
-      }
-    }
-    return true;
   }
 
   pool_options options_{};
@@ -387,12 +385,14 @@ class pool_state {
   std::size_t peak_live_ = 0, evictions_ = 0;
   std::size_t asked_ = 0, reused_ = 0;
   std::size_t holders_ = 0;
+  pool_promises promises_;
   std::uint64_t requests_ = 0;
-  pool_memory memory_{};
+  block_memory memory_;
   [[no_unique_address]] typename Policy::lock lock_;
   [[no_unique_address]] typename Policy::guard guard_;
   [[no_unique_address]] typename Policy::events events_;
   [[no_unique_address]] typename Policy::scrub scrub_;
+  [[no_unique_address]] typename Policy::fence fence_;
 };
 
 }  // namespace kv

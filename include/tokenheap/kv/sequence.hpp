@@ -7,13 +7,17 @@
 #include <span>
 #include <type_traits>
 
+#include <tokenheap/kv/block_demand.hpp>
 #include <tokenheap/kv/block_pool.hpp>
-#include <tokenheap/kv/partial.hpp>
 #include <tokenheap/kv/sequence_options.hpp>
+#include <tokenheap/kv/tokens.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
 namespace kv {
+
+template <class Pool>
+class plan;
 
 /// Holds the blocks of one request: opened with its prompt, grown by tokens, forked, closed.
 ///
@@ -101,21 +105,40 @@ class sequence {
 
  private:
   using state = typename Pool::state;
+  using demand = block_demand<state>;
+  friend class plan<Pool>;
 
   sequence() noexcept = default;
 
   void take_over(sequence& other) noexcept;
-  [[nodiscard]] failure make_list(std::size_t prompt_tokens, const options& with) noexcept;
   [[nodiscard]] std::size_t available_now() const noexcept {
     const locked hold(books_->lock());
     return books_->available();
   }
+  [[nodiscard]] failure prepare(std::span<const token> prompt, const options& with) noexcept;
+  [[nodiscard]] failure look(std::span<const token> prompt, const options& with, demand& d) noexcept;
+  void take(demand& d) noexcept;
+  [[nodiscard]] failure begin(std::span<const token> prompt, demand& d) noexcept;
   [[nodiscard]] failure start(std::span<const token> prompt, const options& with) noexcept;
-  [[nodiscard]] errc take_chain(const token* prompt, std::size_t matchable, failure& why, partial_match& part) noexcept;
+  [[nodiscard]] errc look_at_growth(std::size_t slots, demand& d) noexcept;
+  [[nodiscard]] errc end_growth(demand& d) noexcept;
+  void drop_growth(demand& d) noexcept {
+    const locked hold(books_->lock());
+    d.undo(*books_);
+    reserved_ = d.own;
+  }
+  void shrink(std::size_t keep_blocks) noexcept {
+    give_tail(keep_blocks);
+    // the last block may be published or shared now that it is partial: the next growth looks again
+    private_slots_ = length_;
+  }
   TOKENHEAP_NOINLINE errc grow_to(std::size_t slots) noexcept;
-  void own_tail(block_id spare) noexcept;
-  void keep(const token* tokens, std::size_t n) noexcept;
+  void keep(const token* tokens, std::size_t n) noexcept {
+    if (books_->options().cache) write_tokens(books_->index(), ids_.first(), block_tokens_, length_, tokens, n);
+    length_ += n;
+  }
   void give_tail(std::size_t keep_blocks) noexcept;
+  void let_go() noexcept;
 
   state* books_ = nullptr;
   column<block_id> ids_;
@@ -125,6 +148,9 @@ class sequence {
   std::size_t block_tokens_ = 1;
   std::size_t published_ = 0;
   std::size_t cached_tokens_ = 0;
+  std::size_t reserved_ = 0;  // blocks of the pool that are set aside for it
+  bool reserves_ = false;
+  bool planned_ = false;  // a plan names it
   typename state::position root_ = 0;
   tenant_id tenant_ = 0;
   std::conditional_t<state::values, kept_worth, no_worth> worth_;
@@ -139,104 +165,98 @@ result<sequence<Pool>> sequence<Pool>::open(Pool& pool, std::span<const token> p
   made.books_ = pool.state_;
   made.block_tokens_ = pool.state_->options().block_tokens;
   const failure no = made.start(prompt, with);
-  if (no.code != errc::ok) {
-    made.books_ = nullptr;
-    return no;
-  }
+  if (no.code != errc::ok) return no;
   return made;
 }
 
+// without the lock: all memory that the request asks for, and what makes no sense whatever is free
 template <class Pool>
-failure sequence<Pool>::make_list(std::size_t prompt_tokens, const options& with) noexcept {
-  failure why{.code = errc::size_overflow, .pool = books_->options().name, .what = "slots of a prompt, in blocks",
-              .limit = books_->total(), .fix = "ask for less look-ahead"};
-  std::size_t slots = 0;
-  if (!checked_add(prompt_tokens, with.lookahead, slots)) {
-    // counted in blocks the sum fits, unless a block is one token
-    const std::size_t whole = prompt_tokens / block_tokens_ + with.lookahead / block_tokens_;
-    const std::size_t rest = prompt_tokens % block_tokens_ + with.lookahead % block_tokens_;
-    why.need = block_tokens_ == 1 ? ~std::size_t{0} : whole + divide_up(rest, block_tokens_);
-    return why.available = available_now(), why;
-  }
-  count_ = divide_up(slots, block_tokens_);
-  why.need = count_;
-  why.code = errc::too_large;
-  why.fix = "shorten the prompt to limit x block_tokens tokens, or open a larger pool";
+failure sequence<Pool>::prepare(std::span<const token> prompt, const options& with) noexcept {
+  const pool_options& pool = books_->options();
   // what can never fit is refused before the block list asks for memory
-  if (count_ > books_->total()) return why.available = available_now(), why;
+  failure why = with.count_blocks(prompt.size(), pool, count_);
+  if (why.code != errc::ok) return why.available = available_now(), why;
   const std::size_t expected = divide_up(with.expected_tokens, block_tokens_);
-  const std::size_t room = expected < books_->total() ? expected : books_->total();
-  why.code = errc::out_of_memory;
-  why.fix = "free some memory: the list of blocks did not fit";
+  const std::size_t room = expected < pool.blocks ? expected : pool.blocks;
+  why = {.code = errc::out_of_memory, .pool = pool.name, .what = "slots of a prompt, in blocks", .need = count_,
+         .limit = pool.blocks, .fix = "free some memory: the list of blocks did not fit"};
   if (!ids_.grow(room < count_ ? count_ : room)) return why;
+  why.fix = "free some memory: the list of retained ranges did not fit";
+  if (state::values && !worth_.open(with)) return why;
+  why.fix = with.why_not();
+  if (why.fix != nullptr) return why.code = errc::invalid_argument, why;
+  tenant_ = with.key.tenant;
   return {};
 }
 
+// under the lock: finds what is cached; the root is held when there is no failure
 template <class Pool>
-failure sequence<Pool>::start(std::span<const token> prompt, const options& with) noexcept {
-  if (const failure no = make_list(prompt.size(), with); no.code != errc::ok) return no;
-  failure why{.code = errc::out_of_memory, .pool = books_->options().name, .what = "slots of a prompt, in blocks",
-              .need = count_, .limit = books_->total(), .fix = "free some memory: the salt did not fit"};
-  if (const char* fix = with.why_not(); fix != nullptr) {
-    why.code = errc::invalid_argument;
-    return why.fix = fix, why;
-  }
-  tenant_ = with.key.tenant;
-  why.fix = "free some memory: the list of retained ranges did not fit";
-  if (state::values && !worth_.open(with)) return why;
-  why.fix = "free some memory: the salt did not fit";
+failure sequence<Pool>::look(std::span<const token> prompt, const options& with, demand& d) noexcept {
   const bool cache = books_->options().cache;
+  if (cache && (root_ = books_->index().hold_root(with.shared_key(books_->next_request()))) == 0) {
+    return {.code = errc::out_of_memory, .pool = books_->options().name, .what = "slots of a prompt, in blocks",
+            .need = count_, .limit = books_->total(), .fix = "free some memory: the salt did not fit"};
+  }
   const std::size_t reusable = cache ? with.reusable(prompt.size()) : 0;
-  partial_match part;
-  {
-    const locked hold(books_->lock());
-    if (cache && (root_ = books_->index().hold_root(with.shared_key(books_->next_request()))) == 0) return why;
-    if (with.partial && books_->can_copy()) part.tokens = reusable;
-    if (const errc no = take_chain(prompt.data(), reusable / block_tokens_, why, part); no != errc::ok) {
-      if (cache) books_->index().let_go_root(root_);
-      return why;
-    }
-    if (cache && with.read_cache) books_->count_reuse(prompt.size(), cached_tokens_);
-    books_->join();
+  d.ids = ids_.first();
+  d.asked = cache && with.read_cache ? prompt.size() : 0;
+  if (with.partial && books_->memory().can_copy()) d.part.tokens = reusable;
+  d.look(*books_, root_, prompt.data(), reusable / block_tokens_, count_);
+  if (with.fit != admit::prompt) d.more = with.blocks_beyond(count_, block_tokens_);
+  if (with.fit == admit::reserved) d.keep = d.more;
+  return {};
+}
+
+// under the lock: nothing fails from here on but the device
+template <class Pool>
+void sequence<Pool>::take(demand& d) noexcept {
+  d.take(*books_, tenant_);
+  reserved_ = d.own;
+  if (!d.opens) return;
+  reserves_ = d.keep != 0;
+  books_->join();
+  published_ = d.found;
+  cached_tokens_ = d.found * block_tokens_ + d.part.tokens;
+  if (d.asked != 0) books_->count_reuse(d.asked, cached_tokens_);
+}
+
+// without the lock: the device is told, parts of blocks are copied, tokens are kept
+template <class Pool>
+failure sequence<Pool>::begin(std::span<const token> prompt, demand& d) noexcept {
+  if (const errc no = d.order(*books_); no != errc::ok) {
+    if (d.part.tokens != 0 && !d.part.claimed) books_->give_back(&d.part.block, 1);
+    const failure why{.code = no, .pool = books_->options().name, .what = "a wait for the copies of a block",
+                      .need = count_, .limit = books_->total(), .fix = "look at the device: its streams are refused"};
+    return static_cast<void>(close()), why;
   }
   length_ = cached_tokens_;
   private_slots_ = count_ * block_tokens_;
-  if (part.tokens != 0) {
-    detail::take_part(*books_, part, ids_[length_ / block_tokens_], prompt.data() + length_ - part.tokens);
+  if (d.part.tokens != 0) {
+    detail::take_part(*books_, d.part, ids_[length_ / block_tokens_], prompt.data() + length_ - d.part.tokens);
   }
   keep(prompt.data() + cached_tokens_, prompt.size() - cached_tokens_);
   return {};
 }
 
-// all that is found is held before anything is taken, so that taking never evicts it
 template <class Pool>
-errc sequence<Pool>::take_chain(const token* prompt, std::size_t matchable, failure& why,
-                                partial_match& part) noexcept {
-  block_id* const ids = ids_.first();
-  const std::size_t found = matchable == 0 ? 0 : books_->index().match(root_, prompt, matchable, ids);
-  if (part.tokens != 0) {
-    const std::size_t rest = part.tokens - found * block_tokens_;
-    const auto at = found == 0 ? root_ : books_->index().position_of(ids[found - 1]);
-    part = match_partial(books_->index(), at, prompt + found * block_tokens_, rest < block_tokens_ ? rest : block_tokens_);
-  }
-  const std::size_t need = count_ - found;
-  if (need > books_->free_count()) {
-    const std::size_t room = books_->available() - books_->count_cached(ids, found);
-    if (need > room) {
-      why.need = need;
-      why.available = room;
-      why.fix = "shorten the prompt by the missing blocks, close a sequence, or open a larger pool";
-      return why.code = errc::out_of_memory;
+failure sequence<Pool>::start(std::span<const token> prompt, const options& with) noexcept {
+  failure why = prepare(prompt, with);
+  if (why.code != errc::ok) return books_ = nullptr, why;
+  demand d;
+  {
+    const locked hold(books_->lock());
+    why = look(prompt, with, d);
+    if (why.code == errc::ok && !d.fits(*books_)) {
+      why = d.refuse(*books_, errc::out_of_memory).why();
+      if (books_->options().cache) books_->index().let_go_root(root_);
+    }
+    if (why.code == errc::ok) {
+      d.hold(*books_, d.need + d.more + books_->kept_back(true, 0));
+      take(d);
     }
   }
-  for (std::size_t at = 0; at < found; ++at) books_->hold_found(ids[at]);
-  books_->built(ids, 0, found);
-  const std::size_t claimed = part.tokens != 0 && detail::hold_part(*books_, part, need) ? 1 : 0;
-  if (claimed != 0) ids[found] = part.block;
-  books_->take(ids + found + claimed, need - claimed, state::owner::request, tenant_);
-  published_ = found;
-  cached_tokens_ = found * block_tokens_ + part.tokens;
-  return errc::ok;
+  if (why.code != errc::ok) return books_ = nullptr, why;
+  return begin(prompt, d);
 }
 
 template <class Pool>
@@ -249,68 +269,52 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
   block_tokens_ = other.block_tokens_;
   published_ = other.published_;
   cached_tokens_ = other.cached_tokens_;
+  reserved_ = other.reserved_;
+  reserves_ = other.reserves_;
   root_ = other.root_;
   tenant_ = other.tenant_;
   worth_ = static_cast<decltype(worth_)&&>(other.worth_);
   other.books_ = nullptr;
-  other.count_ = other.length_ = other.private_slots_ = other.published_ = other.cached_tokens_ = 0;
+  other.count_ = other.length_ = other.private_slots_ = other.published_ = other.cached_tokens_ = other.reserved_ = 0;
+}
+
+// without the lock, and then under it
+template <class Pool>
+errc sequence<Pool>::look_at_growth(std::size_t slots, demand& d) noexcept {
+  const bool partial = length_ % block_tokens_ != 0;
+  d.ids = ids_.first();
+  d.own = reserved_;
+  return d.look_growth(*books_, count_, divide_up(slots, block_tokens_), partial ? ids_[length_ / block_tokens_] : no_block);
 }
 
 template <class Pool>
 errc sequence<Pool>::grow_to(std::size_t slots) noexcept {
   const std::size_t wanted = divide_up(slots, block_tokens_);
-  const std::size_t more = wanted > count_ ? wanted - count_ : 0;
   if (wanted > books_->total()) return errc::too_large;
   // one place more than wanted: the copy of a shared tail waits there until it is complete
-  if (!ids_.grow(count_ + more + 1)) return errc::out_of_memory;
-  bool shared = false;
+  if (!ids_.grow((wanted > count_ ? wanted : count_) + 1)) return errc::out_of_memory;
+  demand d;
   {
     const locked hold(books_->lock());
-    shared = length_ % block_tokens_ != 0 && !books_->is_writable(ids_[length_ / block_tokens_]);
-    if (shared && !books_->can_copy()) return errc::unsupported;
-    const std::size_t need = more + (shared ? 1 : 0);
-    if (need > books_->available()) return errc::out_of_memory;
-    books_->take(ids_.first() + count_, need, state::owner::request, tenant_);
+    errc no = look_at_growth(slots, d);
+    if (no == errc::ok && !d.fits(*books_)) no = errc::out_of_memory;
+    if (no != errc::ok) return static_cast<void>(d.refuse(*books_, no)), no;
+    take(d);
   }
-  if (shared) own_tail(ids_[count_ + more]);
-  count_ += more;
+  return end_growth(d);
+}
+
+// without the lock
+template <class Pool>
+errc sequence<Pool>::end_growth(demand& d) noexcept {
+  if (const errc no = d.order(*books_); no != errc::ok) {
+    drop_growth(d);
+    return no;
+  }
+  count_ += d.need - (d.shared ? 1 : 0);
+  if (d.shared) detail::take_copy(*books_, ids_[length_ / block_tokens_], ids_[count_], length_ % block_tokens_);
   private_slots_ = count_ * block_tokens_;
   return errc::ok;
-}
-
-// the copy runs without the lock: the old block is held, so nobody writes it meanwhile
-template <class Pool>
-void sequence<Pool>::own_tail(block_id spare) noexcept {
-  const std::size_t at = length_ / block_tokens_;
-  const block_id old = ids_[at];
-  books_->copy(old, spare);
-  if (books_->options().cache) {
-    books_->index().write(spare, 0, books_->index().tokens_of(old), length_ % block_tokens_);
-  }
-  const locked hold(books_->lock());
-  ids_[at] = spare;
-  books_->give_chain(&old, 1);
-}
-
-template <class Pool>
-void sequence<Pool>::keep(const token* tokens, std::size_t n) noexcept {
-  if (!books_->options().cache) {
-    length_ += n;
-    return;
-  }
-  const block_id* id = ids_.first() + length_ / block_tokens_;
-  const std::size_t at = length_ % block_tokens_;
-  length_ += n;
-  if (at != 0) {
-    const std::size_t part = n < block_tokens_ - at ? n : block_tokens_ - at;
-    books_->index().write(*id++, at, tokens, part);
-    tokens += part;
-    n -= part;
-  }
-  const std::size_t whole = n / block_tokens_;
-  books_->index().write(id, whole, tokens);
-  n -= whole * block_tokens_;
-  if (n != 0) books_->index().write(id[whole], 0, tokens + whole * block_tokens_, n);
 }
 
 template <class Pool>
@@ -318,6 +322,7 @@ void sequence<Pool>::give_tail(std::size_t keep_blocks) noexcept {
   if (count_ <= keep_blocks) return;
   const locked hold(books_->lock());
   books_->give_chain(ids_.first() + keep_blocks, count_ - keep_blocks);
+  if (reserves_) reserved_ += books_->set_aside(count_ - keep_blocks);
   count_ = keep_blocks;
 }
 
@@ -328,9 +333,7 @@ errc sequence<Pool>::rewind(std::size_t n) noexcept {
   length_ -= n;
   const std::size_t keep_blocks = divide_up(length_, block_tokens_);
   if (published_ > length_ / block_tokens_) published_ = length_ / block_tokens_;
-  give_tail(keep_blocks);
-  // the last block may be published or shared now that it is partial: the next growth looks again
-  private_slots_ = length_;
+  shrink(keep_blocks);
   return errc::ok;
 }
 
@@ -362,17 +365,24 @@ result<sequence<Pool>> sequence<Pool>::fork() noexcept {
   return made;
 }
 
+// under the lock
+template <class Pool>
+void sequence<Pool>::let_go() noexcept {
+  books_->give_chain(ids_.first(), count_);
+  books_->promises().reserved -= reserved_;
+  if (books_->options().cache) books_->index().let_go_root(root_);
+  count_ = length_ = private_slots_ = published_ = cached_tokens_ = reserved_ = 0;
+}
+
 template <class Pool>
 errc sequence<Pool>::close() noexcept {
   if (books_ == nullptr) return errc::not_open;
-  give_tail(0);
   state* const books = books_;
-  books_ = nullptr;
-  length_ = private_slots_ = published_ = cached_tokens_ = 0;
-  if (books->options().cache) {
+  {
     const locked hold(books->lock());
-    books->index().let_go_root(root_);
+    let_go();
   }
+  books_ = nullptr;
   state::leave(books);
   return errc::ok;
 }

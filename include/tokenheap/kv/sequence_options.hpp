@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <span>
 
+#include <tokenheap/core/allocation.hpp>
+#include <tokenheap/core/result.hpp>
 #include <tokenheap/kv/column.hpp>
+#include <tokenheap/kv/pool_options.hpp>
 #include <tokenheap/kv/root_table.hpp>
 
 namespace tokenheap {
@@ -26,6 +29,13 @@ struct retained_range {
   worth value{};
 };
 
+/// What must fit before a request begins.
+enum class admit : std::uint8_t {
+  prompt,    ///< its prompt and look-ahead
+  whole,     ///< `expected_tokens` too, at that moment
+  reserved,  ///< these are set aside for it, so that its growth up to there cannot be refused
+};
+
 /// What a request wants besides blocks for its prompt.
 struct sequence_options {
   prefix_key key{};             ///< salt, adapter and tenant: only equal keys share blocks
@@ -36,11 +46,35 @@ struct sequence_options {
   std::span<const retained_range> retention{};  ///< of those of some tokens: where ranges meet, the highest priority
   bool partial = false;         ///< copy a block that agrees in its first tokens only; needs memory, or `copy` of the pool
   std::size_t lookahead = 0;    ///< slots beyond the prompt, for drafts
-  std::size_t expected_tokens = 0;  ///< room in the block list for a request this long; saves moving it later
+  std::size_t expected_tokens = 0;  ///< of the whole request: room in the block list, and for `fit`
+  admit fit = admit::prompt;        ///< what must fit before it begins
 
   /// How many tokens of a prompt may come from the cache.
   [[nodiscard]] constexpr std::size_t reusable(std::size_t prompt) const noexcept {
     return !read_cache || prompt == 0 ? 0 : prompt - (recompute_last ? 1 : 0);
+  }
+
+  /// How many blocks the prompt and the look-ahead fill, or why they can never be had.
+  [[nodiscard]] constexpr failure count_blocks(std::size_t prompt, const pool_options& pool, std::size_t& out) const noexcept {
+    const std::size_t tokens = pool.block_tokens;
+    const std::size_t rest = prompt % tokens + lookahead % tokens;
+    // counted in blocks the sum fits, unless a block is one token
+    out = prompt / tokens + lookahead / tokens;
+    if (out < prompt / tokens || !checked_add(out, divide_up(rest, tokens), out)) out = ~std::size_t{0};
+    std::size_t sum = 0;
+    const bool fits = checked_add(prompt, lookahead, sum);
+    failure why{.pool = pool.name, .what = "slots of a prompt, in blocks", .need = out, .limit = pool.blocks};
+    if (!fits) return why.code = errc::size_overflow, why.fix = "ask for less look-ahead", why;
+    const std::size_t whole = fit == admit::prompt ? 0 : divide_up(expected_tokens, tokens);
+    if (out <= pool.blocks && whole <= pool.blocks) return {};
+    why.need = out > whole ? out : whole;
+    why.code = errc::too_large;
+    return why.fix = "shorten the prompt to limit x block_tokens tokens, or open a larger pool", why;
+  }
+  /// Blocks that the whole request has beyond `count`.
+  [[nodiscard]] constexpr std::size_t blocks_beyond(std::size_t count, std::size_t block_tokens) const noexcept {
+    const std::size_t whole = divide_up(expected_tokens, block_tokens);
+    return whole > count ? whole - count : 0;
   }
 
   /// The key under which blocks are looked for and published; `fresh` is a number that no request had before.

@@ -56,6 +56,21 @@ inline void copy_blocks(token* first, std::size_t block_tokens, const block_id* 
   }
 }
 
+/// Tells an index of `n` tokens that go into the blocks of a list, from token `at` on.
+template <class Index>
+void write_tokens(Index& into, const block_id* ids, std::size_t block_tokens, std::size_t at, const token* tokens, std::size_t n) noexcept {
+  const block_id* id = ids + at / block_tokens;
+  if (at %= block_tokens; at != 0) {
+    const std::size_t part = n < block_tokens - at ? n : block_tokens - at;
+    into.write(*id++, at, tokens, part);
+    tokens += part;
+    n -= part;
+  }
+  const std::size_t whole = n / block_tokens;
+  into.write(id, whole, tokens);
+  if (n %= block_tokens; n != 0) into.write(id[whole], 0, tokens + whole * block_tokens, n);
+}
+
 /// Mixes tokens by 64-bit products folded to half their width; the default of `radix_index`.
 ///
 /// Fast and even, with a seed that outsiders do not know. Not cryptographic and need not be: every hit is compared

@@ -1,0 +1,131 @@
+// What one call takes from a pool: looked for, judged, held, taken.
+#pragma once
+
+#include <cstddef>
+
+#include <tokenheap/concepts/kv.hpp>
+#include <tokenheap/core/allocation.hpp>
+#include <tokenheap/core/result.hpp>
+#include <tokenheap/kv/admission.hpp>
+#include <tokenheap/kv/partial.hpp>
+#include <tokenheap/kv/pool_options.hpp>
+
+namespace tokenheap {
+inline namespace v0 {
+namespace kv {
+
+/// One request for blocks on its way through a pool's books, in steps, so that a `plan` can take the same step for many.
+///
+/// `sequence` and `plan` use it; not for use alone. What is found is held before anything is taken, so that taking never
+/// evicts it.
+///
+/// Requires  the lock held for all but `order`; the calls in the order in which they stand here
+/// Cost      O(blocks found and taken)
+template <class Books>
+struct block_demand {
+  block_id* ids = nullptr;   ///< the list of the request; those that are taken go to `ids + from`
+  std::size_t from = 0;
+  std::size_t need = 0;      ///< blocks to take
+  std::size_t more = 0;      ///< blocks that must be there besides
+  std::size_t keep = 0;      ///< of these: promised to the request when it begins
+  std::size_t own = 0;       ///< promised to it before, and once it is taken: what is left
+  std::size_t used = 0;      ///< of the promise, by what was taken
+  bool opens = false;        ///< it begins: the watermark is not for it
+  std::size_t found = 0;     ///< of a prompt: the first blocks of `ids`
+  std::size_t cached = 0;    ///< of these, where there is no list: those that nobody holds
+  bool shared = false;       ///< of growth: the last block is to be copied first
+  partial_match part{};
+  std::size_t asked = 0;     ///< tokens of a prompt that count as asked for
+
+  /// Looks for the first `matchable` blocks of a prompt; `part.tokens` says how many tokens a partial match may end at.
+  void look(Books& books, typename Books::position root, const token* prompt, std::size_t matchable, std::size_t blocks) noexcept {
+    opens = true;
+    found = from = matchable == 0 ? 0 : books.index().match(root, prompt, matchable, ids);
+    need = blocks - found;
+    if (part.tokens == 0) return;
+    const std::size_t tokens = books.options().block_tokens;
+    const std::size_t rest = part.tokens - found * tokens;
+    const auto at = found == 0 ? root : books.index().position_of(ids[found - 1]);
+    part = match_partial(books.index(), at, prompt + found * tokens, rest < tokens ? rest : tokens);
+  }
+
+  /// Looks at growth from `count` blocks to `blocks`; `last` is the half-filled block that will be written, or `no_block`.
+  [[nodiscard]] errc look_growth(Books& books, std::size_t count, std::size_t blocks, block_id last) noexcept {
+    from = count;
+    need = blocks > count ? blocks - count : 0;
+    shared = last != no_block && !books.is_writable(last);
+    if (!shared) return errc::ok;
+    ++need;
+    return books.memory().can_copy() ? errc::ok : errc::unsupported;
+  }
+
+  /// Found blocks that nobody holds: holding them takes them out of what is available.
+  [[nodiscard]] std::size_t hits(const Books& books) const noexcept {
+    return ids == nullptr ? cached : books.count_cached(ids, found);
+  }
+
+  /// True if it fits by itself.
+  [[nodiscard]] bool fits(const Books& books) const noexcept {
+    const std::size_t kept = books.kept_back(opens, own);
+    if (need + more + kept <= books.free_count()) return true;
+    return need + more + hits(books) + kept <= books.available();
+  }
+
+  /// The numbers of now for this request alone, which is refused with `code` or fits.
+  TOKENHEAP_COLD admission judge(const Books& books, errc code) const noexcept {
+    const pool_stats now = books.stats();
+    const std::size_t kept = books.kept_back(opens, own) + hits(books);
+    admission a{.code = code, .pool = books.options().name, .need = need + more, .found = found,
+                .room = now.available() > kept ? now.available() - kept : 0, .total = now.total, .free = now.free,
+                .evictable = now.cached, .live = now.live, .pinned = now.pinned, .in_flight = now.in_flight,
+                .reserved = now.reserved, .watermark = books.options().watermark};
+    a.longest = (found + a.room) * books.options().block_tokens;
+    if (code == errc::too_large) a.longest = now.total * books.options().block_tokens;
+    if (a) return a;
+    a.fix = "shorten the prompt by the missing blocks, close a sequence, or open a larger pool";
+    if (now.in_flight != 0) a.fix = "settle the steps that have ended, or close a sequence";
+    if (code == errc::unsupported) a.fix = "give the pool CPU-accessible memory, or `copy` in its options";
+    return a;
+  }
+
+  /// Refuses it: the pool remembers why.
+  TOKENHEAP_COLD admission refuse(Books& books, errc code) const noexcept {
+    return books.promises().last_refusal = judge(books, code);
+  }
+
+  /// Holds what was found; `remaining` is what all requests of the call will take.
+  void hold(Books& books, std::size_t remaining) noexcept {
+    for (std::size_t at = 0; at < found; ++at) books.hold_found(ids[at]);
+    if (opens) books.built(ids, 0, found);
+    if (part.tokens == 0 || !detail::hold_part(books, part, remaining)) return;
+    ids[from++] = part.block;
+    --need;
+  }
+
+  void take(Books& books, tenant_id tenant) noexcept {
+    books.take(ids + from, need, Books::owner::request, tenant);
+    used = own < need ? own : need;
+    books.promises().reserved += keep - used;
+    own += keep - used;
+  }
+
+  /// Gives back what growth took; the promise is whole again.
+  void undo(Books& books) noexcept {
+    books.give_chain(ids + from, need);
+    books.promises().reserved += used;
+    own += used;
+  }
+
+  /// Without the lock: lets the stream that computes wait for whoever still uses the blocks.
+  [[nodiscard]] errc order(Books& books) noexcept {
+    if constexpr (Books::orders) {
+      if (const errc no = books.fence().on_found(ids, found); no != errc::ok) return no;
+      return books.fence().on_take(ids + found, from - found + need);
+    }
+    return errc::ok;
+  }
+};
+
+}  // namespace kv
+}  // namespace v0
+}  // namespace tokenheap

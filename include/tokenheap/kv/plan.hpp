@@ -1,0 +1,350 @@
+// What one step of a scheduler takes from its pools: all of it or nothing.
+#pragma once
+
+#include <cstddef>
+#include <new>
+#include <span>
+
+#include <tokenheap/kv/admission.hpp>
+#include <tokenheap/kv/column.hpp>
+#include <tokenheap/kv/sequence.hpp>
+
+namespace tokenheap {
+inline namespace v0 {
+namespace kv {
+
+/// Collects requests that begin, grow and end, over one pool or several, and carries them out together or not at all.
+///
+/// A scheduler fills one at each step: `would_fit` says whether this step, these preemptions included, would fit, and
+/// changes nothing; `commit` does it. For a model whose groups have pools of their own, open a sequence in each of them
+/// in one plan. All that is found is held before anything is taken, so that no request evicts what another one found.
+/// For a single request `sequence::open` and `grow` do the same.
+///
+/// Requires  prompts, what options point to, and sequences stay where they are until the plan is committed or cleared; a
+///           sequence is named once; pools of one type, and nobody else closes or grows the named sequences meanwhile
+/// Fails     commit: the admission of the first request that did not fit, and `refused()` its place; nothing has changed.
+///           If a device refuses to order its streams, what began and grew is undone, what was closed stays closed
+/// Threads   one at a time; holds the locks of its pools, in the order of their addresses, while it looks and takes
+/// Cost      as the requests one by one; memory for the list alone
+/// Example   examples/kv_plan.cpp
+template <class Pool>
+class plan {
+ public:
+  using sequence = kv::sequence<Pool>;
+  using options = sequence_options;
+
+  plan() noexcept = default;
+  plan(const plan&) = delete;
+  plan& operator=(const plan&) = delete;
+  ~plan() {
+    clear();
+    delete[] entries_;
+  }
+
+  /// A request that is to begin; its place in the list is `size()` before the call.
+  [[nodiscard]] failure open(Pool& pool, std::span<const token> prompt, const options& with = {}) noexcept {
+    if (pool.state_ == nullptr) return {.code = errc::not_open, .pool = "closed pool", .what = "a sequence", .fix = "open the pool first"};
+    if (!add(pool.state_)) return no_memory(pool.state_);
+    entry& e = entries_[size_];
+    e = {.does = action::open, .books = pool.state_, .prompt = prompt, .with = with};
+    e.made.books_ = pool.state_;
+    e.made.block_tokens_ = pool.state_->options().block_tokens;
+    const failure no = e.made.prepare(prompt, with);
+    if (no.code != errc::ok) return e.made.books_ = nullptr, no;
+    return ++size_, failure{};
+  }
+
+  /// `n` more tokens for a sequence that runs.
+  [[nodiscard]] errc grow(sequence& s, std::size_t n) noexcept {
+    if (s.books_ == nullptr) return errc::not_open;
+    if (s.planned_) return errc::in_use;
+    std::size_t slots = 0;
+    if (!checked_add(s.length_, n, slots)) return errc::size_overflow;
+    const std::size_t wanted = divide_up(slots, s.block_tokens_);
+    if (wanted > s.books_->total()) return errc::too_large;
+    if (!s.ids_.grow((wanted > s.count_ ? wanted : s.count_) + 1) || !add(s.books_)) return errc::out_of_memory;
+    entries_[size_++] = {.does = action::grow, .books = s.books_, .of = &s, .slots = slots};
+    return s.planned_ = true, errc::ok;
+  }
+
+  /// A sequence that is to end or to be preempted: its blocks count for the others.
+  [[nodiscard]] errc close(sequence& s) noexcept {
+    if (s.books_ == nullptr) return errc::not_open;
+    if (s.planned_) return errc::in_use;
+    if (!add(s.books_)) return errc::out_of_memory;
+    entries_[size_++] = {.does = action::close, .books = s.books_, .of = &s};
+    return s.planned_ = true, errc::ok;
+  }
+
+  /// Whether all of it would fit now; nothing changes.
+  [[nodiscard]] admission would_fit() noexcept {
+    lock();
+    const admission said = look();
+    let_roots_go(size_);
+    unlock();
+    return said;
+  }
+
+  /// Does all of it, or nothing. The list stays for `take` and is empty after `clear`.
+  [[nodiscard]] admission commit() noexcept;
+
+  /// The sequence that was opened at this place, after a commit; closed if there is none.
+  [[nodiscard]] sequence take(std::size_t place) noexcept {
+    return place < size_ ? static_cast<sequence&&>(entries_[place].made) : sequence{};
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// The place of the request that did not fit the last time; size() if all did.
+  [[nodiscard]] std::size_t refused() const noexcept { return refused_; }
+
+  /// Forgets all requests; what was opened and not taken is closed.
+  void clear() noexcept {
+    for (std::size_t at = 0; at < size_; ++at) {
+      entry& e = entries_[at];
+      if (e.of != nullptr) e.of->planned_ = false;
+      if (!done_) e.made.books_ = nullptr;  // never began: there is nothing to give back
+      e = {};
+    }
+    size_ = refused_ = pools_ = 0;
+    done_ = false;
+  }
+
+ private:
+  using state = typename Pool::state;
+  enum class action : unsigned char { open, grow, close };
+
+  struct entry {
+    action does = action::open;
+    state* books = nullptr;
+    sequence* of = nullptr;
+    std::size_t slots = 0;
+    std::span<const token> prompt{};
+    options with{};
+    sequence made{};
+    block_demand<state> d{};
+    bool rooted = false;
+  };
+
+  // what all requests of one pool come to
+  struct tally {
+    state* books = nullptr;
+    std::size_t taken = 0;     // to be taken, and to be there besides
+    std::size_t hits = 0;      // found and held by nobody: available no more
+    std::size_t drawn = 0;     // from promises
+    std::size_t gained = 0;    // by sequences that end
+    std::size_t released = 0;  // live no more by them
+    bool opens = false;
+    [[nodiscard]] std::size_t kept() const noexcept {
+      const std::size_t mark = opens && books->live() != released ? books->options().watermark : 0;
+      return books->promises().reserved - drawn + mark;
+    }
+    [[nodiscard]] bool fits() const noexcept { return taken + hits + kept() <= books->available() + gained; }
+  };
+
+  [[nodiscard]] bool add(state* books) noexcept;
+  [[nodiscard]] tally& tally_of(const state* books) noexcept {
+    std::size_t at = 0;
+    while (tallies_[at].books != books) ++at;
+    return tallies_[at];
+  }
+  [[nodiscard]] static failure no_memory(const state* books) noexcept {
+    return {.code = errc::out_of_memory, .pool = books->options().name, .what = "the list of a plan", .fix = "free some memory"};
+  }
+
+  void lock() noexcept {
+    for (std::size_t at = 0; at < pools_; ++at) tallies_[at].books->lock().lock();
+  }
+  void unlock() noexcept {
+    for (std::size_t at = pools_; at-- != 0;) tallies_[at].books->lock().unlock();
+  }
+
+  [[nodiscard]] admission look() noexcept;
+  [[nodiscard]] errc look_at(entry& e) noexcept;
+  void let_roots_go(std::size_t n) noexcept;
+  void carry_out() noexcept;
+  [[nodiscard]] admission finish() noexcept;
+  void undo(std::size_t n) noexcept;
+
+  entry* entries_ = nullptr;
+  std::size_t room_ = 0, size_ = 0, refused_ = 0, pools_ = 0;
+  column<tally> tallies_;
+  bool done_ = false;
+};
+
+// room for one entry more, and a tally of its pool, sorted by address
+template <class Pool>
+bool plan<Pool>::add(state* books) noexcept {
+  if (done_) clear();
+  if (size_ == room_) {
+    const std::size_t wider = room_ == 0 ? 16 : 2 * room_;
+    entry* const made = new (std::nothrow) entry[wider];
+    if (made == nullptr) return false;
+    for (std::size_t at = 0; at < size_; ++at) made[at] = static_cast<entry&&>(entries_[at]);
+    delete[] entries_;
+    entries_ = made;
+    room_ = wider;
+  }
+  std::size_t place = 0;
+  while (place < pools_ && tallies_[place].books < books) ++place;
+  if (place < pools_ && tallies_[place].books == books) return true;
+  if (!tallies_.grow(pools_ + 1)) return false;
+  for (std::size_t at = pools_++; at > place; --at) tallies_[at] = tallies_[at - 1];
+  tallies_[place] = {};
+  tallies_[place].books = books;
+  return true;
+}
+
+template <class Pool>
+errc plan<Pool>::look_at(entry& e) noexcept {
+  e.d = {};
+  if (e.does == action::grow) return e.of->look_at_growth(e.slots, e.d);
+  const failure no = e.made.look(e.prompt, e.with, e.d);
+  e.rooted = no.code == errc::ok;
+  return no.code;
+}
+
+// Under the locks. References of sequences that end are taken away and those of blocks that are found are added, without
+// moving a block, so that each request sees what the ones before it would leave; then all of that is taken back.
+template <class Pool>
+admission plan<Pool>::look() noexcept {
+  for (std::size_t at = 0; at < pools_; ++at) tallies_[at] = {.books = tallies_[at].books};
+  for (std::size_t at = 0; at < size_; ++at) {
+    entry& e = entries_[at];
+    if (e.does != action::close) continue;
+    tally& sum = tally_of(e.books);
+    const bool waits = e.books->busy();
+    for (const block_id id : e.of->blocks()) {
+      e.books->unmark(id);
+      if (e.books->references(id) != 0) continue;
+      ++sum.released;
+      sum.gained += waits ? 0 : 1;
+    }
+    sum.drawn += e.of->reserved_;
+  }
+  admission said{};
+  std::size_t looked = 0;
+  for (; looked < size_ && said; ++looked) {
+    entry& e = entries_[looked];
+    if (e.does == action::close) continue;
+    tally& sum = tally_of(e.books);
+    errc no = look_at(e);
+    sum.opens = sum.opens || e.does == action::open;
+    sum.taken += e.d.need + e.d.more;
+    sum.drawn += e.d.own < e.d.need ? e.d.own : e.d.need;
+    sum.hits += e.books->count_cached(e.d.ids, e.d.found);
+    for (std::size_t k = 0; k < e.d.found; ++k) e.books->mark(e.d.ids[k]);
+    if (no == errc::ok && !sum.fits()) no = errc::out_of_memory;
+    if (no == errc::ok) continue;
+    said = e.d.judge(*e.books, no);
+    said.need = sum.taken;
+    const std::size_t less = sum.hits + sum.kept(), have = e.books->available() + sum.gained;
+    said.room = have > less ? have - less : 0;
+  }
+  refused_ = said ? size_ : looked - 1;
+  for (std::size_t at = 0; at < looked; ++at) {
+    const entry& e = entries_[at];
+    for (std::size_t k = 0; k < e.d.found; ++k) e.books->unmark(e.d.ids[k]);
+  }
+  for (std::size_t at = 0; at < size_; ++at) {
+    const entry& e = entries_[at];
+    if (e.does != action::close) continue;
+    for (const block_id id : e.of->blocks()) e.books->mark(id);
+  }
+  return said;
+}
+
+template <class Pool>
+void plan<Pool>::let_roots_go(std::size_t n) noexcept {
+  for (std::size_t at = 0; at < n; ++at) {
+    entry& e = entries_[at];
+    if (e.rooted && e.books->options().cache) e.books->index().let_go_root(e.made.root_);
+    e.rooted = false;
+  }
+}
+
+// under the locks: it fits, so nothing here can fail
+template <class Pool>
+void plan<Pool>::carry_out() noexcept {
+  for (std::size_t at = 0; at < size_; ++at) {
+    entry& e = entries_[at];
+    if (e.does != action::close) continue;
+    tally_of(e.books).drawn -= e.of->reserved_;
+    tally_of(e.books).released = 0;
+    e.of->let_go();
+  }
+  for (std::size_t at = 0; at < size_; ++at) {
+    entry& e = entries_[at];
+    if (e.does == action::close) continue;
+    tally& sum = tally_of(e.books);
+    const std::size_t before = e.d.need;
+    e.d.hold(*e.books, sum.taken + sum.kept());
+    sum.taken -= before - e.d.need;
+  }
+  for (std::size_t at = 0; at < size_; ++at) {
+    entry& e = entries_[at];
+    if (e.does == action::open) e.made.take(e.d);
+    if (e.does == action::grow) e.of->take(e.d);
+  }
+}
+
+// without the locks
+template <class Pool>
+admission plan<Pool>::finish() noexcept {
+  for (std::size_t at = 0; at < size_; ++at) {
+    entry& e = entries_[at];
+    errc no = errc::ok;
+    if (e.does == action::open) no = e.made.begin(e.prompt, e.d).code;
+    if (e.does == action::grow) no = e.of->end_growth(e.d);
+    if (no == errc::ok) continue;
+    refused_ = at;
+    undo(at);
+    return e.d.judge(*e.books, no);
+  }
+  return {};
+}
+
+// the requests before place `n` are whole, the one there undid itself, those behind it have taken and not begun
+template <class Pool>
+void plan<Pool>::undo(std::size_t n) noexcept {
+  for (std::size_t at = 0; at < size_; ++at) {
+    entry& e = entries_[at];
+    if (at == n || e.does == action::close) continue;
+    if (e.does == action::open) {
+      if (at > n && e.d.part.tokens != 0 && !e.d.part.claimed) e.books->give_back(&e.d.part.block, 1);
+      static_cast<void>(e.made.close());
+    } else if (at > n) {
+      e.of->drop_growth(e.d);
+    } else {
+      e.of->shrink(divide_up(e.of->length_, e.of->block_tokens_));
+    }
+  }
+}
+
+template <class Pool>
+admission plan<Pool>::commit() noexcept {
+  lock();
+  const admission said = look();
+  if (said) {
+    carry_out();
+  } else {
+    let_roots_go(size_);
+    entries_[refused_].books->promises().last_refusal = said;
+  }
+  unlock();
+  if (!said) return said;
+  for (std::size_t at = 0; at < size_; ++at) {
+    entry& e = entries_[at];
+    e.rooted = false;
+    if (e.of != nullptr) e.of->planned_ = false;
+    if (e.does != action::close) continue;
+    state* const books = e.of->books_;
+    e.of->books_ = nullptr;
+    state::leave(books);
+  }
+  done_ = true;
+  return finish();
+}
+
+}  // namespace kv
+}  // namespace v0
+}  // namespace tokenheap
