@@ -57,16 +57,17 @@ struct page_space_stats {
   return how == page_placement::packed || chunk % page == 0 || whole == 0 ? whole : whole - 1;
 }
 
-/// The least chunk that loses at most 1 part in `parts` for each group, or the one that loses least; 0: none below `most`.
+/// The chunk with which a room of `bytes` bytes loses least: to the ends of chunks in the worst group, to half a chunk of
+/// each group that is not full, and behind the last chunk; 0: no page fits.
 ///
 /// Only multiples of the largest page are looked at, 256 at the most.
-[[nodiscard]] constexpr std::size_t best_chunk(const std::size_t* page_bytes, std::size_t groups, std::size_t most,
-                                               page_placement how, std::size_t parts = 100) noexcept {
+[[nodiscard]] constexpr std::size_t best_chunk(const std::size_t* page_bytes, std::size_t groups, std::size_t bytes,
+                                               page_placement how) noexcept {
   std::size_t largest = 0;
   for (std::size_t g = 0; g < groups; ++g) largest = page_bytes[g] > largest ? page_bytes[g] : largest;
   std::size_t best = 0;
-  double least = 2;
-  for (std::size_t k = 1; largest != 0 && k <= 256 && k <= most / largest; ++k) {
+  double least = 0;
+  for (std::size_t k = 1; largest != 0 && k <= 256 && k <= bytes / largest; ++k) {
     const std::size_t chunk = k * largest;
     double worst = 0;
     for (std::size_t g = 0; g < groups; ++g) {
@@ -74,8 +75,9 @@ struct page_space_stats {
       const double share = static_cast<double>(lost) / static_cast<double>(chunk);
       worst = share > worst ? share : worst;
     }
-    if (worst < least) least = worst, best = chunk;
-    if (worst * static_cast<double>(parts) <= 1) break;
+    const double halves = static_cast<double>(groups) / 2 * static_cast<double>(chunk);
+    const double loss = worst * static_cast<double>(bytes) + halves + static_cast<double>(bytes % chunk);
+    if (best == 0 || loss < least) least = loss, best = chunk;
   }
   return best;
 }
