@@ -42,3 +42,18 @@ TEST_CASE("no room and no text are harmless", "[text][bad]") {
   CHECK(out[0] == '\0');
   CHECK(one.length() == 0);
 }
+
+TEST_CASE("what was cut is known, and can be taken back", "[text][bad]") {
+  char out[8];
+  text_buffer line(out, sizeof out);
+  line << "abc";
+  CHECK(!line.cut());
+  line << "defghi";
+  CHECK(line.cut());
+  line.back_to(3);
+  CHECK(std::string(out) == "abc");
+  CHECK((!line.cut() && line.length() == 3));
+  line << "defg";
+  CHECK(std::string(out) == "abcdefg");
+  CHECK(!line.cut());
+}

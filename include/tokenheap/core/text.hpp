@@ -18,6 +18,7 @@ class text_buffer {
 
   constexpr text_buffer& operator<<(const char* text) noexcept {
     for (; text != nullptr && *text != '\0' && length_ + 1 < capacity_; ++text) out_[length_++] = *text;
+    if (text != nullptr && *text != '\0') cut_ = true;
     if (capacity_ != 0) out_[length_] = '\0';
     return *this;
   }
@@ -27,6 +28,14 @@ class text_buffer {
 
   /// Returns   the characters written, without the terminator
   [[nodiscard]] constexpr std::size_t length() const noexcept { return length_; }
+  /// True if something did not fit.
+  [[nodiscard]] constexpr bool cut() const noexcept { return cut_; }
+  /// Takes back what was written since the text had this length. Requires  length <= length()
+  constexpr void back_to(std::size_t length) noexcept {
+    length_ = length;
+    cut_ = false;
+    if (capacity_ != 0) out_[length_] = '\0';
+  }
 
  private:
   constexpr text_buffer& put(std::size_t number, unsigned radix) noexcept {
@@ -42,6 +51,7 @@ class text_buffer {
   char* out_;
   std::size_t capacity_;
   std::size_t length_ = 0;
+  bool cut_ = false;
 };
 
 }  // namespace v0
