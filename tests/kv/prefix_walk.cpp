@@ -23,6 +23,10 @@ TEST_CASE("a walk counts blocks over many steps, those that nobody holds apart, 
   books.give_chain(chain.data() + 150, 50);
   found = kv::walk_prefix(books, prompt, {});
   CHECK(found.cached == 50);
+  kv::column<kv::block_id> listed;
+  REQUIRE(kv::list_prefix(books, chain[70], listed));
+  CHECK(listed.size() == 71);
+  for (std::size_t at = 0; at < listed.size(); ++at) CHECK(listed[at] == chain[at]);
   auto other = prompt;
   other[257] = 9999;
   CHECK(kv::walk_prefix(books, other, {}).blocks == 128);

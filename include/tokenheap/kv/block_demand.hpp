@@ -109,11 +109,11 @@ struct block_demand {
     own += keep - used;
   }
 
-  /// Gives back what growth took; the promise is whole again.
-  void undo(Books& books) noexcept {
+  /// Gives back what growth took; returns the promise, which is whole again.
+  std::size_t undo(Books& books) noexcept {
     books.give_chain(ids + from, need);
     books.promises().reserved += used;
-    own += used;
+    return own += used;
   }
 
   /// Without the lock: lets the stream that computes wait for whoever still uses the blocks.

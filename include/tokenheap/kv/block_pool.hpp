@@ -48,6 +48,7 @@ class block_pool {
   using policy = Policy;
   using options = pool_options;
   using block = kv::block<Policy>;
+  using published_block = kv::published_block<Policy>;
 
   /// A pool of ids alone: the engine knows where its blocks lie.
   [[nodiscard]] static result<block_pool> open(const options& with) noexcept {
@@ -143,6 +144,9 @@ class block_pool {
     if (wrong != errc::ok) report(wrong, key.id);
     return wrong;
   }
+
+  /// Holds a block that was remembered, and its prefix; a handle that holds nothing if it was evicted meanwhile.
+  [[nodiscard]] published_block pin(const weak_block& which) noexcept;
 
   /// How many tokens of a prompt are published, whole blocks, the last token included; nothing changes.
   [[nodiscard]] std::size_t match(std::span<const token> prompt, const prefix_key& key = {}) const noexcept;
@@ -347,6 +351,18 @@ std::size_t block_pool<Policy>::expect(std::span<const token> prompt, std::size_
     at = state_->index().parent_of(holder);
   }
   return found.blocks * state_->options().block_tokens;
+}
+
+template <pool_policy Policy>
+published_block<Policy> block_pool<Policy>::pin(const weak_block& which) noexcept {
+  if (state_ == nullptr) return {};
+  const locked hold(state_->lock());
+  if (!state_->is_remembered(which.key)) return {};
+  column<block_id> prefix;
+  if (!list_prefix(*state_, which.key.id, prefix)) return {};
+  for (std::size_t at = 0; at < prefix.size(); ++at) state_->hold_found(prefix[at]);
+  state_->built(prefix.first(), 0, prefix.size());
+  return published_block(state_, static_cast<column<block_id>&&>(prefix));
 }
 
 template <pool_policy Policy>

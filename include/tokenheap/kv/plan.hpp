@@ -101,7 +101,8 @@ class plan {
   void clear() noexcept {
     for (std::size_t at = 0; at < size_; ++at) {
       entry& e = entries_[at];
-      if (e.of != nullptr) e.of->planned_ = false;
+      // after a commit the sequences are their owner's again, wherever they are now
+      if (!done_ && e.of != nullptr) e.of->planned_ = false;
       if (!done_) e.made.books_ = nullptr;  // never began: there is nothing to give back
       e = {};
     }

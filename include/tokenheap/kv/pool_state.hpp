@@ -9,6 +9,7 @@
 #include <tokenheap/core/result.hpp>
 #include <tokenheap/kv/admission.hpp>
 #include <tokenheap/kv/block_memory.hpp>
+#include <tokenheap/kv/block_states.hpp>
 #include <tokenheap/kv/column.hpp>
 #include <tokenheap/kv/pool_audit.hpp>
 #include <tokenheap/kv/pool_options.hpp>
@@ -30,7 +31,7 @@ namespace kv {
 /// Threads   not safe; `lock()` is there for its users
 /// Cost      O(1) per block, no memory after open
 template <pool_policy Policy>
-class pool_state {
+class pool_state : public block_states {
  public:
   using prefixes = typename Policy::prefixes;
   using position = typename prefixes::position;
@@ -90,10 +91,6 @@ class pool_state {
     return promises_.reserved += n < left ? n : left, n < left ? n : left;
   }
 
-  /// For a look at several requests at once: a block that is marked counts as held, but stays where it is.
-  void mark(block_id id) noexcept { ++states_[id].references; }
-  void unmark(block_id id) noexcept { --states_[id].references; }
-
   /// Who may give a block back: those of a sequence only leave in the order that keeps its prefix whole.
   enum class owner : bool { alone, request };
 
@@ -114,7 +111,7 @@ class pool_state {
   /// Drops one reference of a block that stands alone; the last one makes it free.
   [[nodiscard]] errc give(block_id id) noexcept {
     if (!is_block(id)) return errc::invalid_argument;
-    state& at = states_[id];
+    row& at = states_[id];
     // one test for all that is wrong: no reference at all, or a block that sequences or the cache hold
     if (at.references - 1 >= sequence_bit - 1) {
       return (at.references & count_mask) == 0 ? errc::double_free : errc::in_use;
@@ -152,10 +149,10 @@ class pool_state {
       const block_id id = chain[n];
       const block_id soon = chain[n < ahead ? 0 : n - ahead];
       __builtin_prefetch(&states_[soon], 1);
-      state& at = states_[id];
+      row& at = states_[id];
       const std::uint32_t left = at.references - 1;
       if (left == (published_bit | sequence_bit)) {
-        at = {left, at.generation + 1};
+        at.references = left;
         continue;
       }
       cache(chain + n + 1, end - n - 1);
@@ -185,7 +182,7 @@ class pool_state {
 
   /// Adds a reference to a live or cached block.
   void hold(block_id id) noexcept {
-    state& at = states_[id];
+    row& at = states_[id];
     if ((at.references & count_mask) == 0) {
       if (!order_.remove(id)) {
         if constexpr (holds_back) fence_.remove(id);
@@ -199,18 +196,9 @@ class pool_state {
   [[nodiscard]] bool claim(block_id id) noexcept {
     if (references(id) != 0 || index_.has_children(id) || !order_.remove(id)) return false;
     forget(&id, 1, removal::evicted);
-    states_[id].references = 1 | sequence_bit;
+    states_[id] = {1 | sequence_bit, states_[id].generation + 1};
     return ++live_, ++evictions_, true;
   }
-
-  [[nodiscard]] std::uint32_t references(block_id id) const noexcept { return states_[id].references & count_mask; }
-  [[nodiscard]] bool is_published(block_id id) const noexcept { return (states_[id].references & published_bit) != 0; }
-  [[nodiscard]] block_key key_of(block_id id) const noexcept { return {id, states_[id].generation}; }
-  [[nodiscard]] bool is_current(block_key key) const noexcept {
-    return is_block(key.id) && references(key.id) != 0 && states_[key.id].generation == key.generation;
-  }
-  /// True if a holder may write into the block: nobody else holds it and nobody can find it.
-  [[nodiscard]] bool is_writable(block_id id) const noexcept { return (states_[id].references & ~sequence_bit) == 1; }
 
   /// How many of `ids` are cached: held, they are available no more.
   [[nodiscard]] std::size_t count_cached(const block_id* ids, std::size_t n) const noexcept {
@@ -299,6 +287,7 @@ class pool_state {
 
   /// The pool and each open handle are holders; the last one deletes the books.
   void join() noexcept { ++holders_; }
+  void part() noexcept { --holders_; }  // requires that another holder is there
   static void leave(pool_state* books) noexcept {
     bool last = false;
     {
@@ -310,16 +299,7 @@ class pool_state {
 
  private:
   friend struct pool_audit<pool_state>;
-
-  static constexpr std::uint32_t published_bit = std::uint32_t{1} << 31;
-  static constexpr std::uint32_t sequence_bit = std::uint32_t{1} << 30;
-  static constexpr std::uint32_t count_mask = sequence_bit - 1;
   static constexpr std::size_t ahead = 16;
-
-  struct state {
-    std::uint32_t references;
-    std::uint32_t generation;
-  };
 
   [[nodiscard]] bool waits(block_id id) const noexcept {
     if constexpr (holds_back) return fence_.contains(id);
@@ -357,8 +337,8 @@ class pool_state {
       __builtin_prefetch(&states_[id], 1);
     });
     forget(out, n, why);
-    state* const states = states_.first();
-    for (std::size_t at = 0; at < n; ++at) states[out[at]].references = references;
+    row* const states = states_.first();
+    for (std::size_t at = 0; at < n; ++at) states[out[at]] = {references, states[out[at]].generation + 1};
     evictions_ += n;
     freed(out, n);
   }
@@ -375,7 +355,6 @@ class pool_state {
   }
 
   pool_options options_{};
-  column<state> states_;
   column<block_id> stack_;
   std::size_t top_ = 0;
   std::size_t live_ = 0;

@@ -5,6 +5,7 @@
 #include <span>
 
 #include <tokenheap/concepts/kv.hpp>
+#include <tokenheap/kv/column.hpp>
 #include <tokenheap/kv/root_table.hpp>
 
 namespace tokenheap {
@@ -42,6 +43,29 @@ template <class Books>
     if (n != wanted) break;
   }
   return found;
+}
+
+/// Lists the blocks of the prefix that ends with a published block, from its first block to this one.
+///
+/// Of equal blocks the one that most requests hold is taken. False where there is no memory for the list.
+///
+/// Threads   as the books: the lock is held
+template <class Books>
+[[nodiscard]] bool list_prefix(const Books& books, block_id last, column<block_id>& out) noexcept {
+  const auto above = [&books](block_id id) {
+    block_id up = no_block;
+    const auto parent = books.index().parent_of(id);
+    if (Books::prefixes::is_root(parent)) return up;
+    books.index().each_holder(parent, [&](block_id other) {
+      if (up == no_block || books.references(other) > books.references(up)) up = other;
+    });
+    return up;
+  };
+  std::size_t depth = 0;
+  for (block_id id = last; id != no_block; id = above(id)) ++depth;
+  if (!out.open(depth)) return false;
+  for (block_id id = last; id != no_block; id = above(id)) out[--depth] = id;
+  return true;
 }
 
 }  // namespace kv

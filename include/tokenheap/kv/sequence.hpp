@@ -102,6 +102,16 @@ class sequence {
   /// The blocks in the order of their tokens, those for drafts at the end.
   [[nodiscard]] std::span<const block_id> blocks() const noexcept { return {ids_.first(), count_}; }
   [[nodiscard]] std::size_t block_tokens() const noexcept { return block_tokens_; }
+  /// Where to write the `at`-th block, below blocks().size(); null, and reported, for one that others can find or hold.
+  [[nodiscard]] void* data(std::size_t at) noexcept {
+    if (books_ == nullptr) return nullptr;
+    {
+      const locked hold(books_->lock());
+      if (books_->is_writable(ids_[at])) return books_->memory().address(ids_[at]);
+    }
+    books_->report(errc::in_use, "a block to be written that others hold or can find, by id", ids_[at], "write before you publish");
+    return nullptr;
+  }
 
  private:
   using state = typename Pool::state;
@@ -124,8 +134,7 @@ class sequence {
   [[nodiscard]] errc end_growth(demand& d) noexcept;
   void drop_growth(demand& d) noexcept {
     const locked hold(books_->lock());
-    d.undo(*books_);
-    reserved_ = d.own;
+    reserved_ = d.undo(*books_);
   }
   void shrink(std::size_t keep_blocks) noexcept {
     give_tail(keep_blocks);
@@ -307,10 +316,7 @@ errc sequence<Pool>::grow_to(std::size_t slots) noexcept {
 // without the lock
 template <class Pool>
 errc sequence<Pool>::end_growth(demand& d) noexcept {
-  if (const errc no = d.order(*books_); no != errc::ok) {
-    drop_growth(d);
-    return no;
-  }
+  if (const errc no = d.order(*books_); no != errc::ok) return drop_growth(d), no;
   count_ += d.need - (d.shared ? 1 : 0);
   if (d.shared) detail::take_copy(*books_, ids_[length_ / block_tokens_], ids_[count_], length_ % block_tokens_);
   private_slots_ = count_ * block_tokens_;
