@@ -26,9 +26,9 @@ HOSTILE = ["small", "major", "minor", "makedev", "I", "linux", "unix", "i386", "
 HOSTILE_LIGHT = ["index", "rindex", "signal", "link", "pipe", "free"]
 # preprocessed lines with g++: floors 0 and 1 are nearly free, no header above them costs much more than <mutex> does (36,000),
 # and the suites of floor 6 start threads, which the umbrella pays too
-WEIGHT = {0: 3500, 1: 3500, 6: 46000}
+WEIGHT = {0: 3500, 1: 4000, 6: 46000}
 WEIGHT_OTHERS = 43000
-WEIGHT_UMBRELLA = 68000
+WEIGHT_UMBRELLA = 90000
 
 
 def hostile_lines(names):

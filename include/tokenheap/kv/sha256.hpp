@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <immintrin.h>
+#include <smmintrin.h>
 
 #include <tokenheap/concepts/kv.hpp>
 #include <tokenheap/kv/block_hash.hpp>
@@ -67,6 +67,20 @@ inline void sha_portable(sha_state& state, const unsigned char* at, std::size_t 
   }
 }
 
+using sha_words = int __attribute__((vector_size(16)));
+
+// the compilers' own names: the header that has the others is as large as the rest of the library
+__attribute__((target("sha,sse4.1"))) inline __m128i sha_two_rounds(__m128i a, __m128i b, __m128i sum) noexcept {
+  return reinterpret_cast<__m128i>(__builtin_ia32_sha256rnds2(reinterpret_cast<sha_words>(a), reinterpret_cast<sha_words>(b),
+                                                              reinterpret_cast<sha_words>(sum)));
+}
+__attribute__((target("sha,sse4.1"))) inline __m128i sha_next_words(__m128i a, __m128i b) noexcept {
+  return reinterpret_cast<__m128i>(__builtin_ia32_sha256msg1(reinterpret_cast<sha_words>(a), reinterpret_cast<sha_words>(b)));
+}
+__attribute__((target("sha,sse4.1"))) inline __m128i sha_last_words(__m128i a, __m128i b) noexcept {
+  return reinterpret_cast<__m128i>(__builtin_ia32_sha256msg2(reinterpret_cast<sha_words>(a), reinterpret_cast<sha_words>(b)));
+}
+
 // four rounds at a time by the instructions made for it; the words lie as ABEF and CDGH, as they want
 __attribute__((target("sha,sse4.1,ssse3"))) inline void sha_by_cpu(sha_state& state, const unsigned char* at,
                                                                    std::size_t blocks) noexcept {
@@ -87,12 +101,12 @@ __attribute__((target("sha,sse4.1,ssse3"))) inline void sha_by_cpu(sha_state& st
       __m128i& now = w[n & 3];
       const auto* constants = reinterpret_cast<const __m128i*>(sha_constants) + n;
       const __m128i sum = _mm_add_epi32(now, _mm_load_si128(constants));
-      cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
-      abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));
+      cdgh = sha_two_rounds(cdgh, abef, sum);
+      abef = sha_two_rounds(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));
       if (n >= 12) continue;
       const __m128i seven_back = _mm_alignr_epi8(w[(n + 3) & 3], w[(n + 2) & 3], 4);
-      now = _mm_add_epi32(_mm_sha256msg1_epu32(now, w[(n + 1) & 3]), seven_back);
-      now = _mm_sha256msg2_epu32(now, w[(n + 3) & 3]);
+      now = _mm_add_epi32(sha_next_words(now, w[(n + 1) & 3]), seven_back);
+      now = sha_last_words(now, w[(n + 3) & 3]);
     }
     abef = _mm_add_epi32(abef, abef_before);
     cdgh = _mm_add_epi32(cdgh, cdgh_before);
@@ -106,9 +120,8 @@ __attribute__((target("sha,sse4.1,ssse3"))) inline void sha_by_cpu(sha_state& st
 [[nodiscard]] inline bool cpu_has_sha() noexcept {
   const auto ask = [](unsigned leaf, unsigned& b, unsigned& c) noexcept {
     unsigned a = leaf;
-    unsigned d = 0;
     c = 0;
-    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c) : : "edx");
     return a;
   };
   unsigned b = 0;
