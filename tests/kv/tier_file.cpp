@@ -23,18 +23,20 @@ struct disk {
   std::size_t at_once = ~std::size_t{0}; // most bytes a call
   int read_error = 0;
   bool sync_works = true;
+  std::vector<std::size_t> synced = {};  // how long the file was at each sync
   int interrupt = 0;  // calls that answer EINTR first
 };
 
 struct disk_calls {
   std::shared_ptr<disk> on;
 
+  disk_calls(std::shared_ptr<disk> which) noexcept : on(std::move(which)) {}
   int open(const char*, int& error) noexcept { return error = ENOENT, on->is_there ? 3 : -1; }
   void close(int) noexcept { on->locked = false; }
   bool lock(int) noexcept { return !on->locked && (on->locked = true); }
   bool size(int, std::uint64_t& out) noexcept { return out = on->bytes.size(), true; }
   bool truncate(int, std::uint64_t n) noexcept { return on->bytes.resize(n), true; }
-  bool sync(int) noexcept { return on->sync_works; }
+  bool sync(int) noexcept { return on->synced.push_back(on->bytes.size()), on->sync_works; }
   io_moved read(int, const iovec* parts, int n, std::uint64_t at) noexcept {
     if (on->interrupt > 0) return --on->interrupt, io_moved{0, EINTR};
     if (on->read_error != 0) return {0, on->read_error};
@@ -70,7 +72,36 @@ struct disk_calls {
   }
 };
 
-using tested = file_tier<disk_calls>;
+// the same disk behind a queue of two: each look at it does one call of one move, the oldest or any
+struct queued_calls : disk_calls {
+  std::vector<file_move*> moves = {};
+  bool in_order = true;
+  std::mt19937_64 random{7};
+
+  using disk_calls::disk_calls;
+  bool start(int, file_move& move) noexcept {
+    if (moves.size() == 2) return false;
+    move.is = file_move::state::running;
+    return moves.push_back(&move), true;
+  }
+  void reap(int fd) noexcept {
+    if (moves.empty()) return;
+    const std::size_t at = in_order ? 0 : random() % moves.size();
+    file_move& move = *moves[at];
+    moves.erase(moves.begin() + static_cast<std::ptrdiff_t>(at));
+    const int n = move.left();
+    const std::uint64_t place = move.at + move.moved;
+    io_moved made{};
+    switch (move.going) {
+      case file_move::way::read: made = read(fd, move.parts, n, place); break;
+      case file_move::way::write: made = write(fd, move.parts, n, place); break;
+      case file_move::way::sync: made.error = sync(fd) ? 0 : EIO;
+    }
+    if (move.take(made)) move.is = file_move::state::waiting;
+  }
+};
+static_assert(file_io<queued_calls> && queues_file_moves<queued_calls> && !queues_file_moves<disk_calls>);
+
 constexpr std::size_t block = 200;
 constexpr std::size_t slot = 4 * KiB;
 
@@ -116,6 +147,66 @@ TEST_CASE("a file tier keeps the contract, on a real file and with calls that mo
   check_tier(*slow, {}, 100);
 }
 
+TEST_CASE("with calls that queue the contract holds too, whatever ends first, and syncs come after the writes") {
+  for (const bool durable : {false, true}) {
+    const auto on = std::make_shared<disk>();
+    on->at_once = 177;
+    file_tier_options with = of(6);
+    with.durable = durable;
+    queued_calls calls(on);
+    calls.in_order = false;
+    auto t = file_tier<queued_calls>::open(with, static_cast<queued_calls&&>(calls));
+    REQUIRE(t);
+    on->interrupt = 50;
+    check_tier(*t, {}, 200);
+  }
+}
+
+TEST_CASE("with calls that queue a batch is on its way when prepare returns, and nothing of it is used before it is over") {
+  const auto on = std::make_shared<disk>();
+  file_tier_options with = of(4);
+  with.durable = true;
+  auto t = file_tier<queued_calls>::open(with, {on});
+  REQUIRE(t);
+  const std::vector<tier_key> keys = some(4);
+  std::vector<std::vector<unsigned char>> bytes;
+  std::vector<tier_span> spans;
+  for (const tier_key& k : keys) bytes.push_back(block_of(k, block));
+  for (auto& b : bytes) spans.push_back({b.data(), block});
+  std::vector<tier_answer> out(4, tier_answer::retry);
+  const tier_ticket storing = t->prepare_store(keys.data(), spans.data(), 4);
+  CHECK(t->stats().storing == 4);
+  CHECK(t->complete_store(storing, true, out.data()) == 0);
+  CHECK(out == all(4, tier_answer::retry));
+  CHECK(lookup(*t, keys) == all(4, tier_answer::pending));
+  CHECK(t->remove(keys.data(), 4) == 0);
+  CHECK(on->synced.empty());
+  wait_for(*t, storing, {});
+  CHECK(on->synced == std::vector{4 * slot + block + 64});  // once, when all of it was written
+  CHECK(t->complete_store(storing, true, out.data()) == 4);
+
+  // two loads and a store in flight together: what is loaded stays
+  std::vector<unsigned char> to(2 * block);
+  const tier_span first{to.data(), block};
+  const tier_span second{to.data() + block, block};
+  const tier_ticket a = t->prepare_load(keys.data(), &first, 1);
+  const tier_ticket b = t->prepare_load(keys.data(), &second, 1);
+  const tier_key fresh = key_of(9);
+  const tier_ticket c = t->prepare_store(&fresh, spans.data(), 1);
+  CHECK(t->stats().loading == 2);
+  CHECK(t->remove(keys.data(), 1) == 0);
+  wait_for(*t, b, {});
+  CHECK(t->complete_load(b, out.data()) == 1);
+  wait_for(*t, a, {});
+  CHECK(t->complete_load(a, out.data()) == 1);
+  CHECK(std::vector(to.begin(), to.begin() + block) == bytes[0]);
+  CHECK(std::vector(to.begin() + block, to.end()) == bytes[0]);
+  wait_for(*t, c, {});
+  CHECK(t->complete_store(c, true, out.data()) == 1);
+  CHECK(lookup(*t, {keys[0], keys[1]}) == std::vector{tier_answer::hit, tier_answer::miss});
+  CHECK(t->is_valid());
+}
+
 TEST_CASE("what was whole comes back after the file is opened again, the oldest leaves first, and removed stays away") {
   const real_file at;
   file_tier_options with = of(4);
@@ -143,7 +234,8 @@ TEST_CASE("what was whole comes back after the file is opened again, the oldest 
   }
 }
 
-TEST_CASE("a death at any byte of a write leaves whole records and misses") {
+TEMPLATE_TEST_CASE("a death at any byte of a write leaves whole records and misses", "", disk_calls, queued_calls) {
+  using tested = file_tier<TestType>;
   const auto whole = std::make_shared<disk>();
   {
     auto t = tested::open(of(3), {whole});
@@ -173,7 +265,9 @@ TEST_CASE("a death at any byte of a write leaves whole records and misses") {
   }
 }
 
-TEST_CASE("no bit of a record can flip unseen, whether it flips before opening or after") {
+TEMPLATE_TEST_CASE("no bit of a record can flip unseen, whether it flips before opening or after",
+                   "", disk_calls, queued_calls) {
+  using tested = file_tier<TestType>;
   const file_tier_options with = GENERATE(of(2), keyed());
   const auto whole = std::make_shared<disk>();
   {
@@ -202,7 +296,9 @@ TEST_CASE("no bit of a record can flip unseen, whether it flips before opening o
   }
 }
 
-TEST_CASE("two records in each other's slots are still themselves, and a copy of one is the same block once") {
+TEMPLATE_TEST_CASE("two records in each other's slots are still themselves, and a copy of one is the same block once",
+                   "", disk_calls, queued_calls) {
+  using tested = file_tier<TestType>;
   const auto on = std::make_shared<disk>();
   {
     auto t = tested::open(of(4), {on});
@@ -219,7 +315,9 @@ TEST_CASE("two records in each other's slots are still themselves, and a copy of
   CHECK(hits(load(*t, some(3))) == 3);
 }
 
-TEST_CASE("a full disk refuses stores and leaves no trace; what is there is served") {
+TEMPLATE_TEST_CASE("a full disk refuses stores and leaves no trace; what is there is served",
+                   "", disk_calls, queued_calls) {
+  using tested = file_tier<TestType>;
   const auto on = std::make_shared<disk>();
   on->room = slot + slot + 100;
   auto t = tested::open(of(4), {on});
@@ -234,7 +332,8 @@ TEST_CASE("a full disk refuses stores and leaves no trace; what is there is serv
   CHECK(tested::open(of(4), {std::make_shared<disk>(disk{.room = 100})}).error() == errc::system_refused);
 }
 
-TEST_CASE("reads that fail, and a sync that fails, are misses") {
+TEMPLATE_TEST_CASE("reads that fail, and a sync that fails, are misses", "", disk_calls, queued_calls) {
+  using tested = file_tier<TestType>;
   const auto on = std::make_shared<disk>();
   file_tier_options with = of(4);
   with.durable = true;
@@ -255,7 +354,8 @@ TEST_CASE("reads that fail, and a sync that fails, are misses") {
   CHECK(t->is_valid());
 }
 
-TEST_CASE("a file cut anywhere opens, and serves what is whole") {
+TEMPLATE_TEST_CASE("a file cut anywhere opens, and serves what is whole", "", disk_calls, queued_calls) {
+  using tested = file_tier<TestType>;
   const auto whole = std::make_shared<disk>();
   {
     auto t = tested::open(of(3), {whole});
@@ -275,7 +375,9 @@ TEST_CASE("a file cut anywhere opens, and serves what is whole") {
   }
 }
 
-TEST_CASE("a file of another program is left alone; another key or size begins afresh, with nothing to be confused with") {
+TEMPLATE_TEST_CASE("a file of another program is left alone; another key or size begins afresh, with nothing to be confused with",
+                   "", disk_calls, queued_calls) {
+  using tested = file_tier<TestType>;
   const auto on = std::make_shared<disk>();
   on->bytes.assign(3 * slot, 'x');
   const auto refused = tested::open(of(3), {on});
@@ -306,7 +408,9 @@ TEST_CASE("a file of another program is left alone; another key or size begins a
   CHECK(hits(load(*t, some(3))) == 0);
 }
 
-TEST_CASE("noise behind a good front is never served, and never more than a miss") {
+TEMPLATE_TEST_CASE("noise behind a good front is never served, and never more than a miss",
+                   "", disk_calls, queued_calls) {
+  using tested = file_tier<TestType>;
   std::mt19937_64 random(5);
   for (int round = 0; round != 40; ++round) {
     const auto on = std::make_shared<disk>();
@@ -331,7 +435,8 @@ TEST_CASE("noise behind a good front is never served, and never more than a miss
   }
 }
 
-TEST_CASE("a file tier that cannot be says why") {
+TEMPLATE_TEST_CASE("a file tier that cannot be says why", "", disk_calls, queued_calls) {
+  using tested = file_tier<TestType>;
   CHECK(tested::open({.block_bytes = 0, .max_bytes = 1 * MiB}, {std::make_shared<disk>()}).error() == errc::invalid_argument);
   CHECK(tested::open({.block_bytes = block, .max_bytes = slot}, {std::make_shared<disk>()}).error() == errc::limit_reached);
   CHECK(tested::open(of(1), {std::make_shared<disk>(disk{.is_there = false})}).error() == errc::system_refused);

@@ -79,24 +79,75 @@ concept file_io = std::movable<F> && opens_files<F> && moves_file_bytes<F>;
 
 static_assert(file_io<file_calls>);
 
-/// Moves both pieces whole, over as many calls as it takes; false at the end of the file and on any error.
-template <bool Writes, file_io Calls>
-[[nodiscard]] inline bool move_all(Calls& calls, int fd, tier_span first, tier_span second, std::uint64_t at) noexcept {
-  std::size_t done = 0;
-  const std::size_t all = first.bytes + second.bytes;
-  for (int interrupted = 0; done != all;) {
-    iovec parts[2];
+/// One piece of work on a file: two spans that are read or written one after the other, or a sync of what was written.
+///
+/// It stays where it is, and so do its bytes, from `waiting` until it is `done` or `failed`.
+struct file_move {
+  enum class way : unsigned char { read, write, sync };
+  enum class state : unsigned char { idle, waiting, running, done, failed };
+
+  tier_span first{};
+  tier_span second{};
+  std::uint64_t at = 0;  ///< place in the file
+  std::size_t moved = 0;
+  way going = way::read;
+  state is = state::waiting;
+  unsigned char interrupted = 0;
+  iovec parts[2] = {};  ///< what `left` found: a queue of the kernel reads it later
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return first.bytes + second.bytes; }
+  [[nodiscard]] bool is_over() const noexcept { return is != state::waiting && is != state::running; }
+
+  /// Sets `parts` to what is left to move, in one piece or two; returns how many.
+  [[nodiscard]] int left() noexcept {
     int n = 0;
-    if (done < first.bytes) parts[n++] = {static_cast<unsigned char*>(first.address) + done, first.bytes - done};
-    const std::size_t in_second = done > first.bytes ? done - first.bytes : 0;
+    if (moved < first.bytes) parts[n++] = {static_cast<unsigned char*>(first.address) + moved, first.bytes - moved};
+    const std::size_t in_second = moved > first.bytes ? moved - first.bytes : 0;
     if (second.bytes != in_second)
       parts[n++] = {static_cast<unsigned char*>(second.address) + in_second, second.bytes - in_second};
-    const io_moved moved = Writes ? calls.write(fd, parts, n, at + done) : calls.read(fd, parts, n, at + done);
-    if (moved.error == EINTR && ++interrupted < 100) continue;
-    if (moved.error != 0 || moved.bytes == 0 || moved.bytes > all - done) return false;
-    done += moved.bytes;
+    return n;
   }
-  return true;
+  /// Takes in what one call did; false when it ended with that, and then `is` says how.
+  bool take(io_moved made) noexcept {
+    if (made.error == EINTR && ++interrupted < 100) return true;
+    const bool good = made.error == 0 && (going == way::sync || (made.bytes != 0 && made.bytes <= bytes() - moved));
+    if (good) moved += made.bytes;
+    if (good && going != way::sync && moved != bytes()) return true;
+    is = good ? state::done : state::failed;
+    return false;
+  }
+};
+
+/// Works on files beside its caller: `start` takes a move, or has no room for it now; moves end within `reap`, and there
+/// alone. For a file tier whose batches are on their way when prepare returns.
+template <class F>
+concept queues_file_moves = requires(F& f, int fd, file_move& move) {
+  { f.start(fd, move) } noexcept -> std::same_as<bool>;
+  { f.reap(fd) } noexcept -> std::same_as<void>;
+};
+
+/// Brings a move to its end in the calling thread, over as many calls as it takes.
+template <file_io Calls>
+inline void finish_move(Calls& calls, int fd, file_move& move) noexcept {
+  if (move.going == file_move::way::sync) {
+    move.is = calls.sync(fd) ? file_move::state::done : file_move::state::failed;
+    return;
+  }
+  if (move.moved == move.bytes()) move.is = file_move::state::done;
+  for (bool more = !move.is_over(); more;) {
+    const int n = move.left();
+    const std::uint64_t at = move.at + move.moved;
+    const bool writes = move.going == file_move::way::write;
+    more = move.take(writes ? calls.write(fd, move.parts, n, at) : calls.read(fd, move.parts, n, at));
+  }
+}
+
+/// Moves both spans whole; false at the end of the file and on any error.
+template <bool Writes, file_io Calls>
+[[nodiscard]] inline bool move_all(Calls& calls, int fd, tier_span first, tier_span second, std::uint64_t at) noexcept {
+  file_move move{.first = first, .second = second, .at = at, .going = Writes ? file_move::way::write : file_move::way::read};
+  finish_move(calls, fd, move);
+  return move.is == file_move::state::done;
 }
 
 }  // namespace kv

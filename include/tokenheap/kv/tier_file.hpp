@@ -41,10 +41,13 @@ struct file_tier_options {
 /// records that it was writing. A file of another program is refused and left alone; one of another key or block size
 /// that is ours is begun afresh. One process has the file at a time.
 ///
+/// With `file_calls` the work is done in the thread that asks, and a batch is over when prepare returns. With calls that
+/// queue (`file_ring.hpp`) it is on its way then, and poll goes on with it; checksums are the caller's work in any case.
+///
 /// Requires  no batch in flight when it ends
 /// Fails     open says why; later trouble is a miss (reads) or refuses the store (writes), and the tier goes on
 /// Threads   not safe
-/// Cost      works at once, in the thread that asks: one pread or pwrite and one checksum a block
+/// Cost      one read or write and one checksum a block
 template <file_io Calls = file_calls, tier_order Order = tier_lru>
 class file_tier {
  public:
@@ -67,10 +70,10 @@ class file_tier {
     return made;
   }
   file_tier(file_tier&& other) noexcept
-      : with_(other.with_), calls_(static_cast<Calls&&>(other.calls_)), fd_(other.fd_), key_(other.key_), sum_(other.sum_),
-        slot_bytes_(other.slot_bytes_), sequence_(other.sequence_), damaged_(other.damaged_),
-        scratch_(static_cast<column<unsigned char>&&>(other.scratch_)),
-        books_(static_cast<tier_books<Order>&&>(other.books_)), flights_(static_cast<flights&&>(other.flights_)) {
+      : with_(other.with_), fd_(other.fd_), key_(other.key_), sum_(other.sum_), slot_bytes_(other.slot_bytes_),
+        sequence_(other.sequence_), damaged_(other.damaged_), scratch_(static_cast<column<unsigned char>&&>(other.scratch_)),
+        books_(static_cast<tier_books<Order>&&>(other.books_)), flights_(static_cast<flights&&>(other.flights_)),
+        calls_(static_cast<Calls&&>(other.calls_)) {
     other.fd_ = -1;
   }
   file_tier& operator=(file_tier&&) = delete;
@@ -97,13 +100,14 @@ class file_tier {
         continue;
       }
       it.slot = books_.begin_load(keys[k]);
-      if (it.slot != no_slot && read(it.slot, keys[k], to[k].address)) it.answer = tier_answer::hit;
+      if (it.slot != no_slot) begin(it, to[k], file_move::way::read);
     }
+    (void)is_over(*b);
     return made;
   }
   std::size_t complete_load(tier_ticket which, tier_answer* out) noexcept {
     batch* const b = flights_.find(which, flights::way::load);
-    if (b == nullptr) return 0;
+    if (b == nullptr || !is_over(*b)) return 0;
     std::size_t hits = 0;
     for (std::size_t k = 0; k != b->count; ++k) {
       const item& it = b->items[k];
@@ -133,16 +137,15 @@ class file_tier {
         if (it.answer == tier_answer::hit && books_.hold(books_.find(keys[k]))) it.held = books_.find(keys[k]);
         continue;
       }
-      it.answer = write(it.slot, keys[k], from[k].address) ? tier_answer::hit : tier_answer::miss;
+      it.header = seal(key_, keys[k], from[k].address, with_.block_bytes, ++sequence_, sum_);
+      begin(it, from[k], file_move::way::write);
     }
-    if (with_.durable && !calls_.sync(fd_))
-      for (std::size_t k = 0; k != n; ++k)
-        if (b->items[k].slot != no_slot) b->items[k].answer = tier_answer::miss;
+    (void)is_over(*b);
     return made;
   }
   std::size_t complete_store(tier_ticket which, bool keep, tier_answer* out) noexcept {
     batch* const b = flights_.find(which, flights::way::store);
-    if (b == nullptr) return 0;
+    if (b == nullptr || !is_over(*b)) return 0;
     std::size_t hits = 0;
     for (std::size_t k = 0; k != b->count; ++k) {
       item& it = b->items[k];
@@ -159,7 +162,10 @@ class file_tier {
     return hits;
   }
 
-  [[nodiscard]] bool poll(tier_ticket) noexcept { return true; }
+  [[nodiscard]] bool poll(tier_ticket which) noexcept {
+    batch* const b = flights_.find(which);
+    return b == nullptr || is_over(*b);
+  }
   /// Forgets blocks, and takes their headers out of the file, so that opening does not find them again.
   std::size_t remove(const tier_key* keys, std::size_t n) noexcept {
     std::size_t gone = 0;
@@ -178,6 +184,8 @@ class file_tier {
   [[nodiscard]] bool is_valid() const noexcept { return books_.is_valid(); }
   /// Slots that were written and held no whole record when the file was opened.
   [[nodiscard]] std::size_t damaged_at_open() const noexcept { return damaged_; }
+  /// What stands for the kernel: a ring says here whether it has one.
+  [[nodiscard]] const Calls& calls() const noexcept { return calls_; }
 
  private:
   static constexpr std::size_t page = 4 * KiB;
@@ -188,8 +196,15 @@ class file_tier {
     tier_slot slot = no_slot;
     tier_answer answer = tier_answer::miss;
     tier_slot held = no_slot;
+    file_move move{.is = file_move::state::idle};
+    tier_record header{};
   };
-  using flights = tier_flights<item>;
+  // of a batch: the sync after its writes, and that nothing of it is on its way any more
+  struct ending {
+    file_move sync{.going = file_move::way::sync};
+    bool is_over = false;
+  };
+  using flights = tier_flights<item, ending>;
   using batch = typename flights::batch;
 
   // the first page of the file
@@ -281,14 +296,50 @@ class file_tier {
     sequence_ = n == 0 ? 0 : all[n - 1].written;
   }
 
-  [[nodiscard]] bool read(tier_slot slot, const tier_key& key, void* to) noexcept {
-    tier_record header;
-    if (!move_all<false>(calls_, fd_, {&header, sizeof header}, {to, with_.block_bytes}, place(slot))) return false;
-    return header.key() == key && is_whole(key_, header, to, with_.block_bytes, sum_);
+  void start(file_move& move) noexcept {
+    if constexpr (queues_file_moves<Calls>)
+      (void)calls_.start(fd_, move);  // without room it waits: the next look at the batch tries again
+    else
+      finish_move(calls_, fd_, move);
   }
-  [[nodiscard]] bool write(tier_slot slot, const tier_key& key, void* from) noexcept {
-    tier_record header = seal(key_, key, from, with_.block_bytes, ++sequence_, sum_);
-    return move_all<true>(calls_, fd_, {&header, sizeof header}, {from, with_.block_bytes}, place(slot));
+  void begin(item& it, const tier_span& block, file_move::way going) noexcept {
+    it.move = {.first = {&it.header, sizeof it.header}, .second = block, .at = place(it.slot), .going = going};
+    start(it.move);
+    if (it.move.is_over()) settle(it);  // while the block is in the cache of the CPU
+  }
+  /// The answer of an item whose bytes have moved, or have not.
+  void settle(item& it) noexcept {
+    bool good = it.move.is == file_move::state::done;
+    if (good && it.move.going == file_move::way::read)
+      good = it.header.key() == books_.key_of(it.slot) &&
+             is_whole(key_, it.header, it.move.second.address, with_.block_bytes, sum_);
+    it.answer = good ? tier_answer::hit : tier_answer::miss;
+    it.move.is = file_move::state::idle;
+  }
+  /// Goes on with a batch; true when nothing of it is on its way any more.
+  [[nodiscard]] bool is_over(batch& b) noexcept {
+    if (b.more.is_over) return true;
+    for (std::size_t k = 0; k != b.count; ++k)
+      if (b.items[k].move.is == file_move::state::waiting) start(b.items[k].move);
+    if constexpr (queues_file_moves<Calls>) calls_.reap(fd_);
+    bool runs = false;
+    for (std::size_t k = 0; k != b.count; ++k) {
+      item& it = b.items[k];
+      if (!it.move.is_over()) runs = true;
+      else if (it.move.is != file_move::state::idle) settle(it);
+    }
+    const bool syncs = with_.durable && b.going == flights::way::store;
+    return !runs && (!syncs || is_synced(b)) && (b.more.is_over = true);
+  }
+  /// True when the writes of a batch are on the disk, or were refused for not getting there.
+  [[nodiscard]] bool is_synced(batch& b) noexcept {
+    file_move& sync = b.more.sync;
+    if (sync.is == file_move::state::waiting) start(sync);
+    if constexpr (queues_file_moves<Calls>) calls_.reap(fd_);
+    if (!sync.is_over()) return false;
+    for (std::size_t k = 0; sync.is == file_move::state::failed && k != b.count; ++k)
+      if (b.items[k].slot != no_slot) b.items[k].answer = tier_answer::miss;
+    return true;
   }
   // if even this fails, the slot holds a torn record, or a whole one of bytes that are its name's: neither is ever wrong
   void erase(tier_slot slot) noexcept {
@@ -297,7 +348,6 @@ class file_tier {
   }
 
   options with_;
-  Calls calls_;
   int fd_ = -1;
   siphash_key key_{};
   record_sum sum_ = record_sum::siphash;
@@ -307,6 +357,7 @@ class file_tier {
   column<unsigned char> scratch_;
   tier_books<Order> books_;
   flights flights_;
+  Calls calls_;  // the last: it ends before the rows that it may still move bytes to
 };
 
 static_assert(tier<file_tier<>>);
