@@ -23,6 +23,7 @@ struct serve_options {
   std::uint32_t verify = everyone;
   std::int64_t corrupt_block = -1;
   std::string device = "host";
+  std::string kv_dtype = cache_formats[0].name;
   std::string policy = "lru";
   std::string tiers;
   std::size_t device_mib = 0;
@@ -59,6 +60,8 @@ int run_serve(const serve_options& options) {
   if (const complaint bad = work.open(wanted); !bad.empty()) return refuse(bad);
   engine_options amounts = options.engine;
   amounts.seed = options.work.seed;
+  for (const cache_format& format : cache_formats)
+    if (options.kv_dtype == format.name) amounts.kv_type = format.type;
   if (!options.tiers.empty()) {
     if (const complaint bad = read_tiers(options.tiers, amounts.tiers); !bad.empty()) return refuse(bad);
     if (amounts.tiers.device_blocks != 0) amounts.blocks = amounts.tiers.device_blocks;
@@ -88,7 +91,7 @@ int run_serve(const serve_options& options) {
   }
   const double serve_seconds = seconds_since(serving);
   const auto verifying = std::chrono::steady_clock::now();
-  const verification check = verify(server->model(), work, server->recorded());
+  const verification check = verify(server->model(), amounts.kv_type, work, server->recorded());
   const serve_report report{work, *server, amounts, check, serve_seconds, seconds_since(verifying)};
   const int printed = print(options.json ? to_json(report) : to_table(report));
   for (const complaint& difference : check.differences) static_cast<void>(fail(difference));
@@ -115,6 +118,9 @@ command declare_serve(CLI::App& app) {
   count_option(app, "--blocks", amounts.blocks, 1, most_blocks,
                "blocks in the pool (default 384, or what the longest request needs)");
   count_option(app, "--block-tokens", amounts.block_tokens, 1, 4096, "tokens in a block (default 16)");
+  std::vector<std::string> formats;
+  for (const cache_format& one : cache_formats) formats.emplace_back(one.name);
+  word_option(app, "--kv-dtype", chosen->kv_dtype, formats, "number format of keys and values in the blocks (default float32)");
   count_option(app, "--max-batch", amounts.max_batch, 1, 65536, "requests that run at once (default 32)");
   count_option(app, "--step-tokens", amounts.step_tokens, 1, 65536, "tokens computed in one step (default 256)");
   checked(app.add_option("--watermark", amounts.watermark, "share of the blocks that admission leaves (default 0.005)"),

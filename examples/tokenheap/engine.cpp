@@ -30,7 +30,7 @@ complaint engine::open() {
   amounts.wipe = {[](void* self, const kv::block_id* ids, std::size_t n) noexcept {
                     for (std::size_t at = 0; at < n; ++at) static_cast<engine*>(self)->wipe_block(ids[at]);
                   }, this};
-  const kv::layout shape = layout_of_model(options_.block_tokens);
+  const kv::layout shape = options_.cache_layout();
   auto made = device_ ? block_pool::open(amounts, shape, device_->keys_and_values())
                       : block_pool::open(amounts, shape, kv_memory_);
   if (device_ && !device_->problem().empty()) return device_->problem();
@@ -89,7 +89,7 @@ complaint engine::arrive() {
     }
     // further answers begin where the first one has its prompt computed
     if (jobs[arrived_].sample != 0) continue;
-    request_ptr made = open_request(request_memory_, work_, arrived_, options_.block_tokens);
+    request_ptr made = open_request(request_memory_, work_, arrived_, options_.cache_layout());
     if (made == nullptr) return "no memory for a request";
     waiting_.push_back(std::move(made));
   }
@@ -238,7 +238,7 @@ complaint engine::fork(request& r, const float* logits) {
   const std::span<const job> jobs = work_.jobs();
   if (jobs[r.job].sample != 0) return {};
   for (std::size_t n = r.job + std::size_t{1}; n < jobs.size() && jobs[n].sample != 0; ++n) {
-    request_ptr made = open_request(request_memory_, work_, n, options_.block_tokens);
+    request_ptr made = open_request(request_memory_, work_, n, options_.cache_layout());
     if (made == nullptr) return "no memory for a request";
     const std::uint32_t computed = made->known;
     take_logits(*made, logits);
@@ -320,12 +320,13 @@ void engine::corrupt() {
     if (r->done() || recorded_[r->job].capacity() == 0) continue;
     const std::span<const kv::block_id> ids = r->blocks->blocks().first(r->computed / options_.block_tokens);
     if (std::find(ids.begin(), ids.end(), *options_.corrupt) == ids.end()) continue;
-    const kv::layout shape = layout_of_model(options_.block_tokens);
+    const kv::layout shape = options_.cache_layout();
     auto* const bytes = static_cast<std::byte*>(pool_->data(*options_.corrupt));
-    // the sign of one number of the first layer's values
-    std::byte& flipped = bytes[shape.offset_of({.layer = 0, .plane = 1, .head = 0, .token = 0}) + 3];
+    // the sign of one number of the first layer's values, or its exponent where the number may well be 0
+    const std::size_t first = shape.offset_of({.layer = 0, .plane = 1, .head = 0, .token = 0});
+    std::byte& flipped = bytes[first + kv::bytes_of(shape.type) - 1];
     if (device_) device_->launch(std::initializer_list<touch>{writes(&flipped, 1)});
-    flipped ^= std::byte{0x80};
+    flipped ^= kv::bits_of(shape.type) == 4 ? std::byte{0x40} : std::byte{0x80};
     out_.corrupted = true;
     return;
   }

@@ -20,6 +20,7 @@ namespace program {
 struct engine_options {
   std::uint32_t blocks = 0;
   std::uint32_t block_tokens = 16;
+  kv::dtype kv_type = kv::dtype::float32;  ///< of keys and values in the blocks
   std::uint32_t max_batch = 32;
   std::uint32_t step_tokens = 256;
   double watermark = 0.005;
@@ -30,6 +31,8 @@ struct engine_options {
   std::uint64_t seed = 1;
   std::size_t device_bytes = 0;         ///< memory of the simulated device; 0: weights, KV and scratch are the host's
   std::optional<kv::block_id> corrupt;  ///< flip one byte of this block while somebody still reads it
+
+  [[nodiscard]] kv::layout cache_layout() const { return layout_of_model(block_tokens, kv_type); }
 };
 
 /// What a run came to.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <tokenheap/kv/quantise.hpp>
+
 #include "device_step.hpp"
 #include "kernels.hpp"
 #include "random.hpp"
@@ -39,12 +41,42 @@ void angles(std::uint32_t position, float* turns) {
   }
 }
 
-// calls visit(first number of a run of tokens, tokens in it) for the positions below `count`, block by block
-template <class Visit>
-void for_each_run(const kv_view& cache, std::size_t layer, std::size_t plane, std::size_t head, std::size_t count,
-                  Visit visit) {
+// reads a head's sixteen numbers where the cache holds them as they are
+struct plain_heads {
+  static constexpr std::size_t stride = m::head_size * sizeof(float);
+  static constexpr std::size_t scale_bytes = 0;
+
+  static head16 load(const std::byte* head, const std::byte*) { return load16(reinterpret_cast<const float*>(head)); }
+};
+
+// the same out of any other format
+struct packed_heads {
+  explicit packed_heads(const kv_view& cache)
+      : format(cache.layout), stride(cache.layout.token_stride()), scale_bytes(cache.scale_bytes()) {}
+
+  kv::quantiser format;
+  std::size_t stride;
+  std::size_t scale_bytes;
+
+  [[nodiscard]] head16 load(const std::byte* head, const std::byte* scales) const {
+    float numbers[m::head_size];
+    format.read(0, head, scales, numbers);
+    return load16(numbers);
+  }
+};
+
+// calls visit(head) with one head of each token at the positions below `count`, in order
+template <class Heads, class Visit>
+void for_each_head(const kv_view& cache, const Heads& heads, const kv::element& first, std::size_t count, Visit visit) {
   const std::size_t step = cache.layout.block_tokens;
-  for (std::size_t at = 0; at < count; at += step) visit(cache.at(layer, plane, head, at), std::min(step, count - at));
+  for (std::size_t at = 0; at < count; at += step) {
+    const std::byte* head = cache.at(first.layer, first.plane, first.head, at);
+    const std::byte* scales = cache.scales_at(first.layer, first.plane, first.head, at);
+    for (const std::byte* const end = head + std::min(step, count - at) * heads.stride; head != end; head += heads.stride) {
+      visit(heads.load(head, scales));
+      scales += heads.scale_bytes;
+    }
+  }
 }
 
 // one query head over positions 0 .. count - 1; `partial` holds four sums a position, `weight` one number
@@ -76,21 +108,19 @@ float softmax_weights(const head_scratch& s, std::size_t count) {
 }
 
 // the two query heads that share one key and value head, for one row; `query` and `out` hold them side by side
-void attend(const kv_view& cache, std::size_t layer, std::size_t head, std::size_t count, const float* query,
+template <class Heads>
+void attend(const kv_view& cache, const Heads& heads, const kv::element& of, std::size_t count, const float* query,
             const head_scratch* s, float* out) {
   static_assert(queries_per_head == 2 && m::head_size == 16);
   const head16 first = load16(query);
   const head16 second = load16(query + m::head_size);
   float* first_partial = s[0].partial;
   float* second_partial = s[1].partial;
-  for_each_run(cache, layer, 0, head, count, [&](const float* key, std::size_t tokens) {
-    for (const float* const end = key + tokens * m::head_size; key != end; key += m::head_size) {
-      const head16 k = load16(key);
-      store4(first_partial, product16(first, k));
-      store4(second_partial, product16(second, k));
-      first_partial += 4;
-      second_partial += 4;
-    }
+  for_each_head(cache, heads, {of.layer, 0, of.head}, count, [&](const head16& k) {
+    store4(first_partial, product16(first, k));
+    store4(second_partial, product16(second, k));
+    first_partial += 4;
+    second_partial += 4;
   });
   const float4 first_total = all4(softmax_weights(s[0], count));
   const float4 second_total = all4(softmax_weights(s[1], count));
@@ -98,15 +128,22 @@ void attend(const kv_view& cache, std::size_t layer, std::size_t head, std::size
   const float* second_weight = s[1].weight;
   head16 first_sum{};
   head16 second_sum{};
-  for_each_run(cache, layer, 1, head, count, [&](const float* value, std::size_t tokens) {
-    for (const float* const end = value + tokens * m::head_size; value != end; value += m::head_size) {
-      const head16 v = load16(value);
-      add_scaled(first_sum, all4(*first_weight++), v);
-      add_scaled(second_sum, all4(*second_weight++), v);
-    }
+  for_each_head(cache, heads, {of.layer, 1, of.head}, count, [&](const head16& v) {
+    add_scaled(first_sum, all4(*first_weight++), v);
+    add_scaled(second_sum, all4(*second_weight++), v);
   });
   store16(out, divided(first_sum, first_total));
   store16(out + m::head_size, divided(second_sum, second_total));
+}
+
+// `to` names the token by its position in the sequence
+void write_head(const kv_view& cache, const kv::element& to, const float* numbers) {
+  std::byte* const head = cache.at(to.layer, to.plane, to.head, to.token);
+  if (cache.layout.type == kv::dtype::float32) {
+    std::copy_n(numbers, m::head_size, reinterpret_cast<float*>(head));
+  } else {
+    kv::quantiser(cache.layout).write(to.plane, numbers, head, cache.scales_at(to.layer, to.plane, to.head, to.token));
+  }
 }
 
 // a step on the host: its memory is an arena, and nobody needs to know what a kernel touches
@@ -155,8 +192,11 @@ void list_cache(std::vector<touch>& out, const kv_view& cache, std::size_t layer
       out.push_back({cache.at(layer, 0, 0, at), cache.layout.layer_bytes(), how});
     } else {
       for (std::size_t h = 0; h < m::kv_heads; ++h)
-        for (std::size_t plane = 0; plane < cache.layout.planes; ++plane)
+        for (std::size_t plane = 0; plane < cache.layout.planes; ++plane) {
           out.push_back({cache.at(layer, plane, h, at), count * cache.layout.head_bytes(), how});
+          if (cache.scale_bytes() != 0)
+            out.push_back({cache.scales_at(layer, plane, h, at), count * cache.scale_bytes(), how});
+        }
     }
     at += count;
   }
@@ -312,8 +352,8 @@ void decoder::write_cache(std::span<const row> plan, std::span<const row> rows, 
     rotate(b.key + i * m::kv_width, m::kv_heads, turns);
     for (std::size_t h = 0; h < m::kv_heads; ++h) {
       const std::size_t from = i * m::kv_width + h * m::head_size;
-      std::copy_n(b.key + from, m::head_size, rows[i].cache->at(layer, 0, h, rows[i].position));
-      std::copy_n(b.value + from, m::head_size, rows[i].cache->at(layer, 1, h, rows[i].position));
+      write_head(*rows[i].cache, {layer, 0, h, rows[i].position}, b.key + from);
+      write_head(*rows[i].cache, {layer, 1, h, rows[i].position}, b.value + from);
     }
   }
 }
@@ -336,7 +376,10 @@ void decoder::attention(std::span<const row> plan, std::span<const row> rows, co
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t h = 0; h < m::kv_heads; ++h) {
       const std::size_t at = i * m::query_width + h * queries_per_head * m::head_size;
-      attend(*rows[i].cache, layer, h, rows[i].position + 1, b.query + at, b.heads, b.attended + at);
+      const auto with = [&](const auto& heads) {
+        attend(*rows[i].cache, heads, {layer, 0, h}, rows[i].position + 1, b.query + at, b.heads, b.attended + at);
+      };
+      rows[i].cache->layout.type == kv::dtype::float32 ? with(plain_heads()) : with(packed_heads(*rows[i].cache));
     }
   }
 }

@@ -28,15 +28,26 @@ struct model_shape {
   static constexpr std::size_t kv_width = kv_heads * head_size;
 };
 
-/// How the keys and values of `block_tokens` tokens of this model lie in memory.
-constexpr kv::layout layout_of_model(std::size_t block_tokens) {
+/// A number format of the cache by its name on the command line.
+struct cache_format {
+  const char* name;
+  kv::dtype type;
+};
+inline constexpr cache_format cache_formats[] = {
+    {"float32", kv::dtype::float32}, {"float16", kv::dtype::float16}, {"bfloat16", kv::dtype::bfloat16},
+    {"fp8", kv::dtype::float8_e4m3}, {"int8", kv::dtype::int8},       {"int4", kv::dtype::int4},
+    {"nvfp4", kv::dtype::nvfp4},     {"mxfp4", kv::dtype::mxfp4}};
+
+/// How the keys and values of `block_tokens` tokens of this model lie in memory; scales go where their block goes.
+constexpr kv::layout layout_of_model(std::size_t block_tokens, kv::dtype type) {
   return {.layers = model_shape::layers,
           .kv_heads = model_shape::kv_heads,
           .head_size = model_shape::head_size,
-          .type = kv::dtype::float32,
+          .type = type,
           .block_tokens = block_tokens,
           .planes = 2,
-          .order = kv::axis_order::hnd};
+          .order = kv::axis_order::hnd,
+          .scales = kv::default_scaling(type)};
 }
 
 /// Where the keys and values of one sequence are: its blocks in order. A contiguous cache is one long block.
@@ -44,10 +55,19 @@ struct kv_view {
   kv::layout layout;
   std::byte* const* blocks = nullptr;
 
-  [[nodiscard]] float* at(std::size_t layer, std::size_t plane, std::size_t head, std::size_t position) const {
+  /// The bytes of one head of the token at `position`; those of the tokens behind it in its block follow.
+  [[nodiscard]] std::byte* at(std::size_t layer, std::size_t plane, std::size_t head, std::size_t position) const {
     const kv::element e{layer, plane, head, position % layout.block_tokens};
-    return reinterpret_cast<float*>(blocks[position / layout.block_tokens] + layout.offset_of(e));
+    return blocks[position / layout.block_tokens] + layout.offset_of(e);
   }
+  /// Its scales, if the format has any in the block; null otherwise.
+  [[nodiscard]] std::byte* scales_at(std::size_t layer, std::size_t plane, std::size_t head, std::size_t position) const {
+    if (scale_bytes() == 0) return nullptr;
+    const kv::element e{layer, plane, head, position % layout.block_tokens};
+    return blocks[position / layout.block_tokens] + layout.scale_offset_of(e);
+  }
+  /// The bytes of one head's scales.
+  [[nodiscard]] std::size_t scale_bytes() const { return layout.scales_of() * layout.scale_size(); }
 };
 
 /// One token to compute: which, where in its sequence, and where its logits go (null: not wanted).

@@ -1,5 +1,6 @@
 #include "report.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <utility>
@@ -14,6 +15,12 @@ using json = nlohmann::ordered_json;
 
 double mean_blocks(const served& s) {
   return s.steps == 0 ? 0 : static_cast<double>(s.blocks_in_steps) / static_cast<double>(s.steps);
+}
+
+const char* name_of(kv::dtype type) {
+  const auto* const found = std::find_if(std::begin(cache_formats), std::end(cache_formats),
+                                         [&](const cache_format& f) { return f.type == type; });
+  return found == std::end(cache_formats) ? "" : found->name;
 }
 
 double percent(std::uint64_t part, std::uint64_t whole) {
@@ -114,6 +121,8 @@ std::string to_json(const serve_report& r) {
            {"steps", s.steps},
            {"most_running", s.most_running},
            {"block_tokens", r.options.block_tokens},
+           {"kv_dtype", name_of(r.options.kv_type)},
+           {"block_bytes", r.options.cache_layout().block_bytes()},
            {"blocks_total", pool.total},
            {"blocks_peak", pool.peak_live},
            {"blocks_mean", mean_blocks(s)},
@@ -168,7 +177,9 @@ std::string to_table(const serve_report& r) {
   if (s.forks != 0) row("forks", fmt::to_string(s.forks), "answers that began in the blocks of another one");
   if (r.options.tenants != 0)
     row("tenants", fmt::to_string(r.options.tenants), fmt::format("{} blocks wiped between them", pool.scrubbed));
-  row("blocks", fmt::to_string(pool.total), fmt::format("of {} tokens", r.options.block_tokens));
+  row("blocks", fmt::to_string(pool.total),
+      fmt::format("of {} tokens, {} each, {}", r.options.block_tokens, bytes(r.options.cache_layout().block_bytes()),
+                  name_of(r.options.kv_type)));
   row("  in use, peak", fmt::to_string(pool.peak_live), fmt::format("{:.1f} %", percent(pool.peak_live, pool.total)));
   row("  in use, mean", fmt::format("{:.1f}", mean_blocks(s)), fmt::format("over {} steps", s.steps));
   row("  evicted", fmt::to_string(pool.evictions));

@@ -77,9 +77,9 @@ struct request_closer {
 using request_ptr = std::unique_ptr<request, request_closer>;
 
 /// Makes a request for job `n`; null if the memory has no room.
-inline request_ptr open_request(request_memory& memory, const workload& work, std::size_t n, std::size_t block_tokens) {
+inline request_ptr open_request(request_memory& memory, const workload& work, std::size_t n, const kv::layout& shape) {
   const job& j = work.jobs()[n];
-  const std::size_t blocks = tokenheap::divide_up(j.longest(), block_tokens);
+  const std::size_t blocks = tokenheap::divide_up(j.longest(), shape.block_tokens);
   request_closer closer{.memory = &memory,
                         .self = memory.allocate(sizeof(request), alignof(request)),
                         .tokens = memory.allocate(j.longest() * sizeof(std::uint32_t)),
@@ -93,7 +93,7 @@ inline request_ptr open_request(request_memory& memory, const workload& work, st
   made->output_tokens = j.output_tokens;
   made->tokens = static_cast<std::uint32_t*>(closer.tokens.data);
   made->addresses = static_cast<std::byte**>(closer.addresses.data);
-  made->cache = {layout_of_model(block_tokens), made->addresses};
+  made->cache = {shape, made->addresses};
   made->known = j.prompt_tokens;
   work.write_prompt(n, made->tokens);
   return request_ptr(made, closer);

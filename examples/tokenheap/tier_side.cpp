@@ -67,7 +67,9 @@ complaint read_tiers(const std::string& text, tier_options& out) {
 }
 
 complaint tier_side::open(const tier_options& with, const kv::layout& shape, std::uint64_t seed) {
-  names_ = kv::sip128::open(&seed, sizeof seed);
+  // blocks of another format are other blocks, though they may have as many bytes
+  const std::uint64_t secret[] = {seed, static_cast<std::uint64_t>(shape.type)};
+  names_ = kv::sip128::open(secret, sizeof secret);
   const std::size_t bytes = shape.block_bytes();
   if (with.host_blocks != 0) {
     auto made = kv::host_tier<>::open({.block_bytes = bytes, .room = {.blocks = with.host_blocks}}, heap_);

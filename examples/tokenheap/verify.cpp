@@ -20,7 +20,7 @@ constexpr std::size_t differences_told = 5;
 // one thread's own cache and scratch; nothing of the pool under test is used here
 class checker {
  public:
-  checker(const decoder& model, const workload& work) : model_(model), work_(work) {}
+  checker(const decoder& model, kv::dtype type, const workload& work) : model_(model), type_(type), work_(work) {}
 
   static constexpr std::uint32_t no_step = ~std::uint32_t{0};
 
@@ -28,11 +28,12 @@ class checker {
   bool check(std::size_t n, const recorded_logits& expected, std::uint32_t& differs, std::size_t& column) {
     const job& j = work_.jobs()[n];
     differs = no_step;
-    cache_.resize(layout_of_model(j.longest()).block_bytes());
+    const kv::layout one = layout_of_model(j.longest(), type_);
+    cache_.resize(one.block_bytes());
     tokens_.resize(j.longest());
     work_.write_prompt(n, tokens_.data());
     std::byte* const one_block[] = {cache_.data()};
-    const kv_view view{layout_of_model(j.longest()), one_block};
+    const kv_view view{one, one_block};
     std::vector<float> logits(model_shape::vocabulary);
     column = 0;
     std::uint32_t known = j.prompt_tokens;
@@ -61,6 +62,7 @@ class checker {
 
  private:
   const decoder& model_;
+  kv::dtype type_;
   const workload& work_;
   scratch_memory scratch_;
   std::vector<std::byte> cache_;
@@ -70,7 +72,8 @@ class checker {
 
 }  // namespace
 
-verification verify(const decoder& model, const workload& work, const std::vector<recorded_logits>& recorded) {
+verification verify(const decoder& model, kv::dtype type, const workload& work,
+                    const std::vector<recorded_logits>& recorded) {
   verification out;
   std::vector<std::size_t> chosen;
   for (std::size_t n = 0; n < recorded.size(); ++n)
@@ -79,7 +82,7 @@ verification verify(const decoder& model, const workload& work, const std::vecto
   std::atomic<std::size_t> next{0};
   std::mutex one_at_a_time;
   const auto run = [&] {
-    checker mine(model, work);
+    checker mine(model, type, work);
     for (std::size_t i = next++; i < chosen.size(); i = next++) {
       const std::size_t n = chosen[i];
       std::uint32_t step = 0;

@@ -22,6 +22,7 @@ struct verification {
 };
 
 /// Checks every request that has recorded logits, on as many threads as the machine has cores, four at most.
-verification verify(const decoder& model, const workload& work, const std::vector<recorded_logits>& recorded);
+verification verify(const decoder& model, kv::dtype type, const workload& work,
+                    const std::vector<recorded_logits>& recorded);
 
 }  // namespace program

@@ -199,14 +199,21 @@ class quantiser {
     if (bits_of(shape_.type) != 4) return get(row + k * bytes_of(shape_.type), shape_.type);
     return decode(shape_.type, std::to_integer<std::uint32_t>(row[k / 2]) >> (k % 2 * 4));
   }
+  // each case copies a fixed count of bytes, which a compiler makes a move of
   static void put(std::byte* to, dtype type, float value) noexcept {
-    const std::uint32_t code = type == dtype::float32 ? std::bit_cast<std::uint32_t>(value) : encode(type, value);
-    std::memcpy(to, &code, bytes_of(type));
+    if (type == dtype::float32) {
+      std::memcpy(to, &value, 4);
+    } else if (const std::uint32_t code = encode(type, value); bits_of(type) == 16) {
+      std::memcpy(to, &code, 2);
+    } else {
+      *to = static_cast<std::byte>(code);
+    }
   }
   [[nodiscard]] static float get(const std::byte* from, dtype type) noexcept {
+    if (bits_of(type) == 8) return decode(type, std::to_integer<std::uint32_t>(*from));
     std::uint32_t code = 0;
-    std::memcpy(&code, from, bytes_of(type));
-    return type == dtype::float32 ? std::bit_cast<float>(code) : decode(type, code);
+    if (type != dtype::float32) return std::memcpy(&code, from, 2), decode(type, code);
+    return std::memcpy(&code, from, 4), std::bit_cast<float>(code);
   }
 
   layout shape_;
