@@ -7,6 +7,23 @@
 
 namespace kv = tokenheap::kv;
 
+TEST_CASE("blocks with gaps between them are found, and the gaps stay as they are", "[kv][memory]") {
+  kv::layout shape{.layers = 1, .kv_heads = 1, .head_size = 8, .type = kv::dtype::float32, .block_tokens = 2};
+  shape.steps.block = shape.block_bytes() + 64;
+  std::vector<unsigned char> bytes(shape.tensor_bytes(3), 7);
+  kv::block_memory memory;
+  memory.place() = {.data = bytes.data(), .bytes = bytes.size(), .cpu_accessible = true, .shape = shape};
+  CHECK(memory.address(2) == bytes.data() + bytes.size() - shape.block_bytes());
+  std::memset(memory.address(0), 9, shape.block_bytes());
+  memory.copy(0, 2);
+  const kv::block_id ids[] = {1};
+  memory.wipe(ids, 1);
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    const std::size_t block = at / shape.steps.block, in = at % shape.steps.block;
+    REQUIRE(bytes[at] == (in >= shape.block_bytes() ? 7 : block == 1 ? 0 : 9));
+  }
+}
+
 TEST_CASE("blocks are found, copied and wiped by the CPU, or by the callbacks", "[kv][memory]") {
   const kv::layout shape{.layers = 1, .kv_heads = 1, .head_size = 8, .type = kv::dtype::float32, .block_tokens = 2};
   std::vector<unsigned char> bytes(3 * shape.block_bytes(), 7);

@@ -30,6 +30,25 @@ TEST_CASE("amounts that make no pool are refused with the number and the limit",
   const kv::layout huge{.layers = std::size_t{1} << 20, .kv_heads = 1 << 10, .head_size = 1 << 10};
   CHECK(kv::why_not({.blocks = kv::max_blocks}, huge, bytes).code == errc::size_overflow);
 
+  kv::layout apart = shape;
+  apart.layers_apart = apart.planes_apart = true;
+  const auto pieces = kv::why_not({.blocks = 3}, apart, bytes);
+  CHECK((pieces.code == errc::unsupported && pieces.need == 2));
+  kv::layout beside = shape;
+  beside.type = kv::dtype::int8;
+  beside.scales = kv::default_scaling(kv::dtype::int8, kv::scale_place::beside);
+  CHECK(kv::why_not({.blocks = 3}, beside, bytes).code == errc::unsupported);
+  beside.scales.place = kv::scale_place::page;
+  CHECK(kv::why_not({.blocks = 3}, beside, bytes).code == errc::ok);
+  CHECK(bytes == 3 * beside.block_bytes());
+  // the last block needs no gap behind it
+  kv::layout gaps = shape;
+  gaps.steps.block = 768;
+  CHECK(kv::why_not({.blocks = 3}, gaps, bytes).code == errc::ok);
+  CHECK(bytes == 2 * 768 + 512);
+  gaps.steps.block = 256;
+  CHECK(kv::why_not({.blocks = 3}, gaps, bytes).code == errc::invalid_argument);
+
   alignas(256) static unsigned char memory[2048];
   CHECK(kv::why_not({.blocks = 4}, kv::tensor{memory, sizeof memory, shape}).code == errc::ok);
   const auto little = kv::why_not({.blocks = 5}, kv::tensor{memory, sizeof memory, shape});

@@ -23,7 +23,7 @@ class block_memory {
   [[nodiscard]] pool_memory& place() noexcept { return place_; }
   [[nodiscard]] const layout& shape() const noexcept { return place_.shape; }
   [[nodiscard]] void* address(block_id id) const noexcept {
-    return place_.data == nullptr ? nullptr : offset(place_.data, id * place_.shape.block_bytes());
+    return place_.data == nullptr ? nullptr : offset(place_.data, id * place_.shape.block_stride());
   }
 
   [[nodiscard]] bool can_copy() const noexcept { return copy_.run != nullptr || cpu_reaches(); }

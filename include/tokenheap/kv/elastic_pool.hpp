@@ -53,12 +53,8 @@ class elastic_pool {
                                                  const elastic_options& pages = {}) noexcept {
     std::size_t bytes = 0;
     if (const failure wrong = why_not(with, shape, bytes); wrong.code != errc::ok) return wrong;
-    if (shape.beside_bytes() != 0) {
-      return detail::refuse(errc::unsupported, with, "a second region of scales, in bytes of a block",
-                            shape.beside_bytes(), 0, "put the scales into the page");
-    }
     const std::size_t blocks = with.blocks + (with.null_block ? 1 : 0);
-    auto memory = elastic_memory<Device>::open(device, blocks, shape.block_bytes(), pages);
+    auto memory = elastic_memory<Device>::open(device, blocks, shape.block_stride(), pages);
     if (!memory) return named(memory.why(), with.name);
     auto pool = Pool::open(with, tensor{memory->data(), bytes, shape, pages.cpu_accessible});
     if (!pool) return pool.why();

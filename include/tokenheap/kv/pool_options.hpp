@@ -71,7 +71,7 @@ struct pool_memory {
   void (*give_back)(void* below, allocation memory) noexcept = nullptr;
 };
 
-/// Memory that an engine already has for all blocks of a pool; block `id` starts at `id` times the bytes of a block.
+/// Memory that an engine already has for all blocks of a pool; block `id` starts at `id` times `shape.block_stride()`.
 struct tensor {
   void* data = nullptr;
   std::size_t bytes = 0;
@@ -124,10 +124,16 @@ namespace detail {
                           shape.block_tokens, with.block_tokens, "give both the same number");
   }
   const std::size_t blocks = with.blocks + (with.null_block ? 1 : 0);
-  if (!checked_mul(blocks, shape.block_bytes(), bytes) || bytes > max_allocation) {
-    return detail::refuse(errc::size_overflow, with, "bytes for all blocks, in blocks", blocks,
-                          max_allocation / shape.block_bytes(), "use fewer or smaller blocks");
+  if (!shape.is_one_piece()) {
+    return detail::refuse(errc::unsupported, with, "blocks of several pieces, in memory of the pool", shape.tensors(), 1,
+                          "open the pool without memory, and copy over kv::for_each_piece");
   }
+  if (!checked_mul(blocks, shape.block_stride(), bytes) || bytes > max_allocation) {
+    return detail::refuse(errc::size_overflow, with, "bytes for all blocks, in blocks", blocks,
+                          max_allocation / shape.block_stride(), "use fewer or smaller blocks");
+  }
+  if (const failure wrong = shape.why_not(blocks, with.name); wrong.code != errc::ok) return wrong;
+  bytes = shape.tensor_bytes(blocks);
   return {};
 }
 
