@@ -232,3 +232,22 @@ TEST_CASE("random use beside a plain map: numbers name bytes, one to one, for ev
   CHECK(again > 10'000);
   CHECK(table.stats().forgotten > 1'000);
 }
+
+TEST_CASE("28: tokens with numbers beside them are shared as far as both are equal", "[kv][media][scenario]") {
+  auto pool = pool_of(64, 4);
+  auto table = table_of();
+  // a prompt-tuning id beside each token: its place is told by the id as a salt
+  const auto with_ids = [&table](std::size_t same, char other) {
+    auto prompt = count_up(12);
+    for (std::size_t at = 0; at < prompt.size(); ++at) {
+      const char id = at < same ? 'a' : other;
+      REQUIRE(table.substitute_salt(prompt, at, &id, 1).code == errc::ok);
+    }
+    return prompt;
+  };
+  remember(pool, with_ids(12, 'a'));
+  CHECK(pool.match(with_ids(12, 'a')) == 12);
+  CHECK(pool.match(with_ids(4, 'b')) == 4);
+  CHECK(pool.match(with_ids(3, 'b')) == 0);
+  CHECK(pool.match(count_up(12)) == 0);
+}

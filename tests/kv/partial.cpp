@@ -138,3 +138,54 @@ TEST_CASE("partial: random prompts hold what was computed for their tokens", "[k
   CHECK(pool.stats().live == 0);
   CHECK(pool.is_valid());
 }
+
+TEST_CASE("33 to 35: the last block of a request is found by its first tokens", "[kv][partial][scenario]") {
+  tokenheap::host_source below;
+  pool_type pool = with_memory(below, 8);
+  const auto prompt = [](std::size_t n) { return count_up(n); };
+  {
+    // 33: 9 tokens and two more; the last one was decided on and never computed
+    auto s = partly(pool, prompt(9));
+    CHECK(ids_of(s) == ids{0, 1, 2});
+    const kv::token two[] = {9, 10};
+    REQUIRE(s.append(two) == errc::ok);
+    compute(pool, s, prompt(11), 0);
+    REQUIRE(s.publish(10) == errc::ok);
+  }
+  CHECK(pool.stats().cached == 3);  // 35: the third holds 8, 9 and 10, and is found by 8 and 9
+  {
+    auto s = partly(pool, prompt(9));
+    CHECK(s.cached_tokens() == 8);
+    CHECK(ids_of(s) == ids{0, 1, 3});
+    compute(pool, s, prompt(9), 8);
+    REQUIRE(s.publish(9) == errc::ok);
+  }
+  CHECK(pool.stats().cached == 3);  // the duplicate is dropped
+  CHECK(pool.is_valid());
+  {
+    // 34
+    auto s = partly(pool, prompt(10));
+    CHECK(s.cached_tokens() == 9);
+    CHECK(ids_of(s) == ids{0, 1, 2});
+    compute(pool, s, prompt(10), 9);
+    CHECK(holds(pool, s, prompt(10)));
+    auto other = partly(pool, prompt(11));
+    CHECK(other.cached_tokens() == 8);
+    CHECK(other.blocks()[2] != 2);
+    compute(pool, other, prompt(11), 8);
+    REQUIRE(other.publish(11) == errc::ok);
+    REQUIRE(other.close() == errc::ok);
+    REQUIRE(s.publish(9) == errc::ok);
+    REQUIRE(s.close() == errc::ok);  // 8 alone is a duplicate of 8, 9 and 10
+  }
+  CHECK(pool.stats().cached == 3);
+  CHECK(partly(pool, prompt(20)).cached_tokens() == 11);
+  CHECK(pool.is_valid());
+  {
+    // 35: a last block with one token that was not computed leaves nothing
+    auto s = partly(pool, joined(prompt(8), {77}));
+    compute(pool, s, joined(prompt(8), {77}), 8);
+    REQUIRE(s.publish(8) == errc::ok);
+  }
+  CHECK(pool.stats().cached == 3);
+}

@@ -52,7 +52,7 @@ TEST_CASE("pool_policy: an order hears what blocks are worth, and when they are 
   auto pool = listening_pool::open({.blocks = 8, .block_tokens = 4});
   REQUIRE(pool);
   const std::vector<kv::retained_range> ranges{{.first = 0, .end = 5, .value = {.priority = 90}},
-                                               {.first = 4, .end = 6, .value = {.priority = 40}}};
+                                               {.first = 5, .end = 6, .value = {.priority = 40}}};
   const auto prompt = count_up(13);
   {
     auto s = kv::sequence<listening_pool>::open(*pool, prompt, {.value = {.priority = 10}, .retention = ranges});

@@ -16,6 +16,9 @@ namespace kv {
 /// A token as the engine numbers it; its value means nothing to the library.
 using token = std::uint32_t;
 
+/// The token that no prompt has: it fills up blocks that are findable by their first tokens alone.
+inline constexpr token no_token = ~token{0};
+
 /// The number of a block in its pool.
 using block_id = std::uint32_t;
 

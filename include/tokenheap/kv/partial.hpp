@@ -53,8 +53,11 @@ namespace detail {
 template <class Books>
 [[nodiscard]] bool hold_part(Books& books, partial_match& part, std::size_t need) noexcept {
   if constexpr (names_children<typename Books::prefixes>) {
-    if (need < books.available() || books.references(part.block) != 0) return books.hold(part.block), false;
-    if (books.claim(part.block)) return part.claimed = true;
+    // a block that was left half full is of use to one request alone; a full one stays for others as long as there is room
+    const bool half = books.index().tokens_of(part.block)[books.options().block_tokens - 1] == no_token;
+    const bool held = books.references(part.block) != 0;
+    if (!held && (half || need >= books.available()) && books.claim(part.block)) return part.claimed = true;
+    if (held || need < books.available()) return books.hold(part.block), false;
   }
   part = {};
   return false;
@@ -67,6 +70,22 @@ void take_part(Books& books, const partial_match& part, block_id own, const toke
   books.index().write(own, 0, tokens, part.tokens);
   if (part.claimed) return;
   books.give_back(&part.block, 1);
+}
+
+// under the lock, before a chain is given back: its block `at` holds `n` tokens that were written, and others may reuse them
+template <class Books>
+void leave_part(Books& books, typename Books::position root, const block_id* chain, std::size_t at, std::size_t n) noexcept {
+  if constexpr (names_children<typename Books::prefixes>) {
+    if (n == 0 || !books.is_writable(chain[at])) return;
+    auto& prefixes = books.index();
+    const auto parent = at == 0 ? root : prefixes.position_of(chain[at - 1]);
+    const token* const tokens = prefixes.tokens_of(chain[at]);
+    // another block has them and maybe more: this one would only be a duplicate
+    if (match_partial(prefixes, parent, tokens, n).tokens == n) return;
+    const std::size_t whole = books.options().block_tokens;
+    for (std::size_t rest = n; rest < whole; ++rest) prefixes.write(chain[at], rest, &no_token, 1);
+    books.publish(root, chain, at, at + 1);
+  }
 }
 
 // without the lock: the old block is held, so nobody writes it meanwhile

@@ -70,12 +70,13 @@ class sequence {
   [[nodiscard]] errc publish(std::size_t written) noexcept {
     if (books_ == nullptr) return errc::not_open;
     if (written > length_) return errc::invalid_argument;
+    if (written > written_) written_ = written;
     const std::size_t full = written / block_tokens_;
     if (full <= published_ || !books_->options().cache) return errc::ok;
     const locked hold(books_->lock());
     if constexpr (state::values) {
       for (std::size_t at = published_; at < full; ++at) {
-        books_->value(ids_[at], worth_.of_block(at * block_tokens_, (at + 1) * block_tokens_));
+        books_->value(ids_[at], worth_.of_block(at * block_tokens_));
       }
     }
     books_->publish(root_, ids_.first(), published_, full);
@@ -151,15 +152,15 @@ class sequence {
 
   state* books_ = nullptr;
   column<block_id> ids_;
-  std::size_t count_ = 0;
-  std::size_t length_ = 0;
+  std::size_t count_ = 0, length_ = 0, block_tokens_ = 1;
   std::size_t private_slots_ = 0;  // up to here slots behind length_ are known to be this sequence's own
-  std::size_t block_tokens_ = 1;
-  std::size_t published_ = 0;
+  std::size_t published_ = 0;      // blocks
+  std::size_t written_ = 0;        // tokens whose keys and values are in place, as far as it was said
   std::size_t cached_tokens_ = 0;
-  std::size_t reserved_ = 0;  // blocks of the pool that are set aside for it
+  std::size_t reserved_ = 0;       // blocks of the pool that are set aside for it
   bool reserves_ = false;
-  bool planned_ = false;  // a plan names it
+  bool planned_ = false;           // a plan names it
+  bool partial_ = false;           // leaves its last block for others
   typename state::position root_ = 0;
   tenant_id tenant_ = 0;
   std::conditional_t<state::values, kept_worth, no_worth> worth_;
@@ -195,6 +196,7 @@ failure sequence<Pool>::prepare(std::span<const token> prompt, const options& wi
   why.fix = with.why_not();
   if (why.fix != nullptr) return why.code = errc::invalid_argument, why;
   tenant_ = with.key.tenant;
+  partial_ = with.partial && pool.cache;
   return {};
 }
 
@@ -225,6 +227,7 @@ void sequence<Pool>::take(demand& d) noexcept {
   reserves_ = d.keep != 0;
   books_->join();
   published_ = d.found;
+  written_ = d.found * block_tokens_ + d.part.tokens;
   cached_tokens_ = d.found * block_tokens_ + d.part.tokens;
   if (d.asked != 0) books_->count_reuse(d.asked, cached_tokens_);
 }
@@ -272,19 +275,14 @@ template <class Pool>
 void sequence<Pool>::take_over(sequence& other) noexcept {
   books_ = other.books_;
   ids_ = static_cast<column<block_id>&&>(other.ids_);
-  count_ = other.count_;
-  length_ = other.length_;
+  count_ = other.count_, length_ = other.length_, block_tokens_ = other.block_tokens_;
   private_slots_ = other.private_slots_;
-  block_tokens_ = other.block_tokens_;
-  published_ = other.published_;
-  cached_tokens_ = other.cached_tokens_;
-  reserved_ = other.reserved_;
-  reserves_ = other.reserves_;
-  root_ = other.root_;
-  tenant_ = other.tenant_;
+  published_ = other.published_, written_ = other.written_, cached_tokens_ = other.cached_tokens_;
+  reserved_ = other.reserved_, reserves_ = other.reserves_, partial_ = other.partial_;
+  root_ = other.root_, tenant_ = other.tenant_;
   worth_ = static_cast<decltype(worth_)&&>(other.worth_);
   other.books_ = nullptr;
-  other.count_ = other.length_ = other.private_slots_ = other.published_ = other.cached_tokens_ = other.reserved_ = 0;
+  other.count_ = other.length_ = other.private_slots_ = other.published_ = other.written_ = other.cached_tokens_ = other.reserved_ = 0;
 }
 
 // without the lock, and then under it
@@ -337,6 +335,7 @@ errc sequence<Pool>::rewind(std::size_t n) noexcept {
   if (books_ == nullptr) return errc::not_open;
   if (n > length_) return errc::invalid_argument;
   length_ -= n;
+  if (written_ > length_) written_ = length_;
   const std::size_t keep_blocks = divide_up(length_, block_tokens_);
   if (published_ > length_ / block_tokens_) published_ = length_ / block_tokens_;
   shrink(keep_blocks);
@@ -374,10 +373,13 @@ result<sequence<Pool>> sequence<Pool>::fork() noexcept {
 // under the lock
 template <class Pool>
 void sequence<Pool>::let_go() noexcept {
+  if (partial_ && written_ / block_tokens_ == published_) {
+    detail::leave_part(*books_, root_, ids_.first(), published_, written_ % block_tokens_);
+  }
   books_->give_chain(ids_.first(), count_);
   books_->promises().reserved -= reserved_;
   if (books_->options().cache) books_->index().let_go_root(root_);
-  count_ = length_ = private_slots_ = published_ = cached_tokens_ = reserved_ = 0;
+  count_ = length_ = private_slots_ = published_ = written_ = cached_tokens_ = reserved_ = 0;
 }
 
 template <class Pool>
