@@ -12,12 +12,13 @@ TEST_CASE("event: a batch is read one by one, names and tokens included", "[kv][
   kv::event_ring ring;
   REQUIRE(ring.open(1024));
   for (std::uint32_t n = 0; n != 3; ++n) {
-    kv::event what{.kind = kv::event_kind::stored, .medium = kv::event_medium::storage, .at_root = true, .keyed = true,
+    const kv::event what{.kind = kv::event_kind::stored, .medium = kv::event_medium::storage, .at_root = true, .keyed = true,
                    .group = 9, .tenant = 8, .adapter = 7, .parent = {1, 2}, .block_tokens = 3};
-    unsigned char* const out = ring.add(kv::detail::event_record::of(what), n, 3 * n);
+    kv::detail::event_record* const out = ring.add(n, 3 * n);
     REQUIRE(out != nullptr);
-    for (std::uint32_t k = 0; k != n; ++k) kv::detail::names_of(out)[k] = {n, k};
-    for (std::uint32_t k = 0; k != 3 * n; ++k) kv::detail::tokens_of(out, n)[k] = 100 * n + k;
+    out->say(what);
+    for (std::uint32_t k = 0; k != n; ++k) out->first_name()[k] = {n, k};
+    for (std::uint32_t k = 0; k != 3 * n; ++k) out->first_token()[k] = 100 * n + k;
   }
   std::vector<unsigned char> room(1024);
   std::uint64_t from = 0;

@@ -12,8 +12,9 @@ namespace {
 // adds an event of so many names, each of which spells its number
 bool add(kv::event_ring& ring, std::size_t names) {
   const std::uint64_t number = ring.next();
-  unsigned char* const out = ring.add({}, names, 0);
-  for (std::size_t k = 0; out != nullptr && k != names; ++k) kv::detail::names_of(out)[k] = {number, k};
+  kv::detail::event_record* const out = ring.add(names, 0);
+  if (out != nullptr) out->say({});
+  for (std::size_t k = 0; out != nullptr && k != names; ++k) out->first_name()[k] = {number, k};
   return out != nullptr;
 }
 

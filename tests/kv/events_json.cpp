@@ -82,9 +82,10 @@ TEST_CASE("events_json: vLLM's names and values", "[kv][events]") {
 TEST_CASE("events_json: a name is its sixteen bytes, or its first 64 bits as a number", "[kv][events]") {
   kv::event_ring ring;
   REQUIRE(ring.open(1024));
-  unsigned char* const out = ring.add(kv::detail::event_record::of({.kind = kv::event_kind::removed}), 1, 0);
-  *kv::detail::names_of(out) = {0xfedcba9876543210, 0x0f1e2d3c4b5a6978};
-  const kv::event_batch batch(out, 80);
+  kv::detail::event_record* const out = ring.add(1, 0);
+  out->say({.kind = kv::event_kind::removed});
+  *out->first_name() = {0xfedcba9876543210, 0x0f1e2d3c4b5a6978};
+  const kv::event_batch batch(reinterpret_cast<const unsigned char*>(out), 80);
   CHECK(json::parse(written(batch).text)["events"][0]["block_hashes"][0] == "1032547698badcfe78695a4b3c2d1e0f");
   const auto number = json::parse(written(batch, {.names = kv::name_form::number}).text);
   CHECK(number["events"][0]["block_hashes"][0].get<std::uint64_t>() == 0xfedcba9876543210);

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include <tokenheap/concepts/kv.hpp>
@@ -72,38 +71,37 @@ struct event_record {
   /// The most that one event can have: so that its size fits.
   static constexpr std::size_t max_bytes = std::size_t{8} * 0xffffffff;
 
-  [[nodiscard]] static event_record of(const event& from) noexcept {
-    return {.number = from.number, .adapter = from.adapter, .parent = from.parent,
-            .bytes = static_cast<std::uint32_t>(size(from.names.size(), from.tokens.size()) / 8),
-            .names = static_cast<std::uint32_t>(from.names.size()),
-            .tokens = static_cast<std::uint32_t>(from.tokens.size()),
-            .block_tokens = static_cast<std::uint32_t>(from.block_tokens), .group = from.group, .tenant = from.tenant,
-            .kind = from.kind, .why = from.why, .medium = from.medium, .snapshot = from.snapshot,
-            .at_root = from.at_root, .keyed = from.keyed};
+  /// Says everything but the number and the sizes.
+  void say(const event& from) noexcept {
+    adapter = from.adapter;
+    parent = from.parent;
+    block_tokens = static_cast<std::uint32_t>(from.block_tokens);
+    group = from.group;
+    tenant = from.tenant;
+    kind = from.kind;
+    why = from.why;
+    medium = from.medium;
+    snapshot = from.snapshot;
+    at_root = from.at_root;
+    keyed = from.keyed;
   }
+
+  [[nodiscard]] hash128* first_name() noexcept { return reinterpret_cast<hash128*>(this + 1); }
+  [[nodiscard]] token* first_token() noexcept { return reinterpret_cast<token*>(first_name() + names); }
 };
 static_assert(sizeof(event_record) == 64);
 
-[[nodiscard]] inline hash128* names_of(unsigned char* record) noexcept {
-  return reinterpret_cast<hash128*>(record + sizeof(event_record));
-}
-[[nodiscard]] inline token* tokens_of(unsigned char* record, std::size_t names) noexcept {
-  return reinterpret_cast<token*>(record + sizeof(event_record) + names * sizeof(hash128));
-}
 [[nodiscard]] inline std::size_t bytes_of(const unsigned char* record) noexcept {
-  std::uint32_t units = 0;
-  std::memcpy(&units, record + offsetof(event_record, bytes), sizeof units);
-  return std::size_t{units} * 8;
+  return std::size_t{reinterpret_cast<const event_record*>(record)->bytes} * 8;
 }
 
 [[nodiscard]] inline event read_event(const unsigned char* record) noexcept {
-  event_record r;
-  std::memcpy(&r, record, sizeof r);
-  auto* const bytes = const_cast<unsigned char*>(record);
+  const auto& r = *reinterpret_cast<const event_record*>(record);
+  const auto* const names = reinterpret_cast<const hash128*>(record + sizeof r);
   return {.number = r.number, .kind = r.kind, .why = r.why, .medium = r.medium, .snapshot = r.snapshot,
           .at_root = r.at_root, .keyed = r.keyed, .group = r.group, .tenant = r.tenant, .adapter = r.adapter,
-          .parent = r.parent, .block_tokens = r.block_tokens, .names = {names_of(bytes), r.names},
-          .tokens = {tokens_of(bytes, r.names), r.tokens}};
+          .parent = r.parent, .block_tokens = r.block_tokens, .names = {names, r.names},
+          .tokens = {reinterpret_cast<const token*>(names + r.names), r.tokens}};
 }
 
 }  // namespace detail

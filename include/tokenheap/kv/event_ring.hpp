@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 
 #include <tokenheap/core/allocation.hpp>
 #include <tokenheap/kv/column.hpp>
@@ -40,8 +41,10 @@ class event_ring {
   /// The number that the next event will have.
   [[nodiscard]] std::uint64_t next() const noexcept { return next_; }
 
-  /// Adds an event and returns where its record lies, with room for names and tokens behind it; or null.
-  [[nodiscard]] unsigned char* add(detail::event_record what, std::size_t names, std::size_t tokens) noexcept {
+  /// Adds an event and returns its record, with room for names and tokens behind it; or null.
+  ///
+  /// What the record does not say of itself, the caller writes in place: a copy would wait for its own stores.
+  [[nodiscard]] detail::event_record* add(std::size_t names, std::size_t tokens) noexcept {
     const std::size_t size = detail::event_record::size(names, tokens);
     const std::uint64_t number = next_++;
     if (size > bytes_.size()) {
@@ -51,12 +54,11 @@ class event_ring {
       return nullptr;
     }
     while (!fits(size, number)) drop_oldest();
-    what.number = number;
-    what.bytes = static_cast<std::uint32_t>(size / unit);
-    what.names = static_cast<std::uint32_t>(names);
-    what.tokens = static_cast<std::uint32_t>(tokens);
-    unsigned char* const record = bytes_.first() + head_;
-    std::memcpy(record, &what, sizeof what);
+    auto* const record = ::new (bytes_.first() + head_) detail::event_record;
+    record->number = number;
+    record->bytes = static_cast<std::uint32_t>(size / unit);
+    record->names = static_cast<std::uint32_t>(names);
+    record->tokens = static_cast<std::uint32_t>(tokens);
     places_[number & (places_.size() - 1)] = static_cast<std::uint32_t>(head_ / unit);
     head_ += size;
     return record;

@@ -4,7 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <new>
 
 #include <tokenheap/concepts/kv.hpp>
 #include <tokenheap/core/allocation.hpp>
@@ -69,13 +69,13 @@ class event_stream {
     if (from == to) return;
     const prefix_key key = index.key_of(root);
     hash128 name = from == 0 ? name_of_root(hash_, key) : rows_[chain[from - 1]].name;
-    detail::event_record what = record(event_kind::stored, key);
-    what.parent = name;
-    what.at_root = from == 0;
-    unsigned char* const out = ring_.add(what, to - from, (to - from) * block_tokens_);
-    hash128* names = out != nullptr ? detail::names_of(out) : nullptr;
-    token* tokens = out != nullptr ? detail::tokens_of(out, to - from) : nullptr;
+    detail::event_record* const out = ring_.add(to - from, (to - from) * block_tokens_);
+    if (out != nullptr) out->say(about(event_kind::stored, key, from == 0, name));
+    hash128* names = out != nullptr ? out->first_name() : nullptr;
+    token* tokens = out != nullptr ? out->first_token() : nullptr;
+    constexpr std::size_t ahead = 4;  // tokens were written past the caches
     for (; from != to; ++from) {
+      if (from + ahead < to) __builtin_prefetch(index.tokens_of(chain[from + ahead]));
       const block_id id = chain[from];
       name = name_below(index, name, id);
       rows_[id] = {name, id, id, static_cast<std::uint32_t>(root), 0};
@@ -98,17 +98,19 @@ class event_stream {
     }
   }
 
-  void on_all_cleared() noexcept { static_cast<void>(ring_.add(record(event_kind::cleared, {}), 0, 0)); }
+  void on_all_cleared() noexcept {
+    if (detail::event_record* const out = ring_.add(0, 0); out != nullptr) out->say(about(event_kind::cleared));
+  }
 
   /// Adds an event of the caller's own, with the next number: what a lower tier has stored, lost, or holds already.
   ///
   /// Returns   false if it is larger than the ring: its readers will fall behind
   bool announce(const event& what) noexcept {
-    unsigned char* const out = ring_.add(detail::event_record::of(what), what.names.size(), what.tokens.size());
+    detail::event_record* const out = ring_.add(what.names.size(), what.tokens.size());
     if (out == nullptr) return false;
-    if (!what.names.empty()) std::memcpy(detail::names_of(out), what.names.data(), what.names.size_bytes());
-    if (what.tokens.empty()) return true;
-    std::memcpy(detail::tokens_of(out, what.names.size()), what.tokens.data(), what.tokens.size_bytes());
+    out->say(what);
+    for (std::size_t at = 0; at != what.names.size(); ++at) out->first_name()[at] = what.names[at];
+    copy_tokens(out->first_token(), what.tokens.data(), what.tokens.size());
     return true;
   }
 
@@ -130,7 +132,7 @@ class event_stream {
   template <class Index>
   [[nodiscard]] std::size_t snapshot(const Index& index, unsigned char* out) noexcept {
     unsigned char* const first = out;
-    out = put_head(out, record(event_kind::cleared, {}), 0);
+    out = behind(*put_record(out, about(event_kind::cleared), 0));
     if (++round_ == 0) {
       for (std::size_t id = 0; id != rows_.size(); ++id) rows_[id].round = 0;
       round_ = 1;
@@ -173,12 +175,11 @@ class event_stream {
   };
   static_assert(sizeof(row) == 32);
 
-  [[nodiscard]] detail::event_record record(event_kind kind, const prefix_key& key) const noexcept {
-    const bool keyed = key.salt_bytes != 0 || key.tenant != 0 || key.request != 0;
-    return {.number = ring_.next(), .adapter = key.adapter, .parent = {}, .bytes = 0, .names = 0, .tokens = 0,
-            .block_tokens = static_cast<std::uint32_t>(block_tokens_), .group = group_, .tenant = key.tenant,
-            .kind = kind, .why = removal::evicted, .medium = medium_, .snapshot = false, .at_root = false,
-            .keyed = keyed};
+  [[nodiscard]] event about(event_kind kind, const prefix_key& key = {}, bool at_root = false,
+                            const hash128& parent = {}) const noexcept {
+    return {.kind = kind, .medium = medium_, .at_root = at_root,
+            .keyed = key.salt_bytes != 0 || key.tenant != 0 || key.request != 0, .group = group_, .tenant = key.tenant,
+            .adapter = key.adapter, .parent = parent, .block_tokens = block_tokens_};
   }
 
   template <class Index>
@@ -191,9 +192,11 @@ class event_stream {
   }
 
   void tell_removed(const hash128& name, removal why) noexcept {
-    detail::event_record what = record(event_kind::removed, {});
-    what.why = why;
-    if (unsigned char* const out = ring_.add(what, 1, 0); out != nullptr) *detail::names_of(out) = name;
+    detail::event_record* const out = ring_.add(1, 0);
+    if (out == nullptr) return;
+    out->say(about(event_kind::removed));
+    out->why = why;
+    *out->first_name() = name;
   }
 
   void join(block_id id, block_id holder) noexcept {
@@ -212,14 +215,18 @@ class event_stream {
     return false;
   }
 
-  [[nodiscard]] unsigned char* put_head(unsigned char* out, detail::event_record what, std::size_t names) const noexcept {
-    const std::size_t size = detail::event_record::size(names, names * block_tokens_);
-    what.snapshot = true;
-    what.bytes = static_cast<std::uint32_t>(size / 8);
-    what.names = static_cast<std::uint32_t>(names);
-    what.tokens = static_cast<std::uint32_t>(names * block_tokens_);
-    std::memcpy(out, &what, sizeof what);
-    return out + size;
+  [[nodiscard]] detail::event_record* put_record(unsigned char* out, const event& what, std::size_t names) const noexcept {
+    auto* const made = ::new (out) detail::event_record;
+    made->say(what);
+    made->number = ring_.next();
+    made->snapshot = true;
+    made->names = static_cast<std::uint32_t>(names);
+    made->tokens = static_cast<std::uint32_t>(names * block_tokens_);
+    made->bytes = static_cast<std::uint32_t>(detail::event_record::size(names, names * block_tokens_) / 8);
+    return made;
+  }
+  [[nodiscard]] static unsigned char* behind(detail::event_record& made) noexcept {
+    return reinterpret_cast<unsigned char*>(&made) + std::size_t{made.bytes} * 8;
   }
 
   // the blocks from below a prefix that was told, or from the root, down to this one
@@ -236,18 +243,14 @@ class event_stream {
     }
     if (n == 0) return out;
     const prefix_key key = index.key_of(rows_[end].root);
-    detail::event_record what = record(event_kind::stored, key);
-    what.at_root = at_root;
-    what.parent = at_root ? name_of_root(hash_, key) : rows_[above].name;
-    hash128* const names = detail::names_of(out);
-    token* const tokens = detail::tokens_of(out, n);
-    out = put_head(out, what, n);
+    const hash128 parent = at_root ? name_of_root(hash_, key) : rows_[above].name;
+    detail::event_record* const made = put_record(out, about(event_kind::stored, key, at_root, parent), n);
     while (n-- != 0) {
-      names[n] = rows_[end].name;
-      copy_tokens(tokens + n * block_tokens_, index.tokens_of(end), block_tokens_);
+      made->first_name()[n] = rows_[end].name;
+      copy_tokens(made->first_token() + n * block_tokens_, index.tokens_of(end), block_tokens_);
       if (n != 0) end = index.holder_of(index.parent_of(end));
     }
-    return out;
+    return behind(*made);
   }
 
   event_ring ring_;
