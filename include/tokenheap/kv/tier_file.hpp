@@ -1,7 +1,7 @@
 // The tier on a disk: one file of equal slots that survives the process, a crash, and whatever happens to its bytes.
 #pragma once
 
-#include <algorithm>
+#include <cstdlib>
 
 #include <sys/random.h>
 
@@ -219,6 +219,12 @@ class file_tier {
     std::uint64_t written;  // not `sequence`: clang 14 takes that, before a <, for the template of that name
     tier_key key;
     tier_slot slot;
+
+    [[nodiscard]] static int compare(const void* a, const void* b) noexcept {
+      const std::uint64_t first = static_cast<const found*>(a)->written;
+      const std::uint64_t second = static_cast<const found*>(b)->written;
+      return first < second ? -1 : first > second;
+    }
   };
 
   file_tier(const options& with, Calls&& calls) noexcept : with_(with), calls_(static_cast<Calls&&>(calls)) {}
@@ -285,7 +291,7 @@ class file_tier {
         damaged_ += !read || header.magic != 0;
       }
     }
-    std::sort(all.first(), all.first() + n, [](const found& a, const found& b) { return a.written < b.written; });
+    if (n != 0) std::qsort(all.first(), n, sizeof(found), &found::compare);
     books_.begin_recovery();
     for (std::size_t k = 0; k != n; ++k) {
       tier_slot displaced = no_slot;
