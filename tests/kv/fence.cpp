@@ -102,6 +102,19 @@ TEST_CASE("a prefix that waits for its step is found, and leaves in the order in
   CHECK(pool.is_valid());
 }
 
+TEST_CASE("a pool that ends before its steps says so", "[kv][fence][bad]") {
+  recorder heard;
+  {
+    auto pool = pool_of<pool_of_steps>(4, 4);
+    auto s = opened(pool, count_up(8));
+    static_cast<void>(pool.begin_step());
+    REQUIRE(s.close() == errc::ok);
+  }
+  CHECK(heard.count() == 1);
+  CHECK(heard.last().code == errc::in_use);
+  CHECK(heard.last().need == 2);
+}
+
 TEST_CASE("single blocks wait as well, one by one and in batches", "[kv][fence]") {
   auto pool = pool_of<pool_of_steps>(4, 4);
   kv::block_id out[3];

@@ -68,6 +68,10 @@ TEST_CASE("a plan takes all or nothing, and a look changes nothing", "[kv][plan]
   CHECK(hit.cached_tokens() == 16);
   CHECK(runs.blocks().size() == 4);
   CHECK_FALSE(step.take(0).is_open());
+  // once
+  CHECK(step.commit().code == errc::not_open);
+  CHECK(step.would_fit().code == errc::not_open);
+  CHECK(runs.blocks().size() == 4);
   CHECK(pool.is_valid());
 }
 

@@ -292,11 +292,13 @@ void block_pool<Policy>::close() noexcept {
   if (state_ == nullptr) return;
   state* const books = state_;
   state_ = nullptr;
-  std::size_t out = 0;
+  std::size_t out = 0, waiting = 0;
   {
     const locked hold(books->lock());
     out = books->live();
+    waiting = books->in_flight();
   }
+  if (waiting != 0) books->report(errc::in_use, "blocks of running steps when their pool ends", waiting, "settle all steps first");
   if (out != 0) {
     books->report(errc::leaked, "blocks that are live when their pool ends", out,
                   "close all sequences and handles first");

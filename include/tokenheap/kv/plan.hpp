@@ -78,6 +78,7 @@ class plan {
 
   /// Whether all of it would fit now; nothing changes.
   [[nodiscard]] admission would_fit() noexcept {
+    if (done_) return over();
     lock();
     const admission said = look();
     let_roots_go(size_);
@@ -150,6 +151,10 @@ class plan {
   }
   [[nodiscard]] static failure no_memory(const state* books) noexcept {
     return {.code = errc::out_of_memory, .pool = books->options().name, .what = "the list of a plan", .fix = "free some memory"};
+  }
+
+  [[nodiscard]] static admission over() noexcept {
+    return {.code = errc::not_open, .pool = "", .fix = "a plan is committed once: clear it, or name new requests"};
   }
 
   void lock() noexcept {
@@ -323,6 +328,7 @@ void plan<Pool>::undo(std::size_t n) noexcept {
 
 template <class Pool>
 admission plan<Pool>::commit() noexcept {
+  if (done_) return over();
   lock();
   const admission said = look();
   if (said) {
