@@ -7,6 +7,7 @@
 
 #include <tokenheap/concepts/kv.hpp>
 #include <tokenheap/kv/block_hash.hpp>
+#include <tokenheap/kv/tokens.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -209,11 +210,12 @@ class xxh3_128 {
 
   [[nodiscard]] hash128 operator()(hash128 parent, const token* tokens, std::size_t n) const noexcept {
     constexpr std::size_t most = 496;
-    unsigned char message[sizeof parent + most * sizeof(token)];
+    constexpr std::size_t head = sizeof parent / sizeof(token);
+    token message[head + most];
     do {
       const std::size_t run = n < most ? n : most;
       std::memcpy(message, &parent, sizeof parent);
-      if (run != 0) std::memcpy(message + sizeof parent, tokens, run * sizeof(token));
+      copy_tokens(message + head, tokens, run);
       parent = xxh3(message, sizeof parent + run * sizeof(token), blocks_);
       tokens += run;
       n -= run;
