@@ -1,16 +1,18 @@
-// A hybrid model: attention, a window and states in one room, pages moved together; and a pool that has memory only
-// while requests need it.
+// A hybrid model: attention, a window and states in one room, with pages moved together, and with prefixes shared; and a
+// pool that has memory only while requests need it.
 
 #include <cstdio>
 #include <cstring>
 #include <list>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include <tokenheap/device/sim.hpp>
 #include <tokenheap/kv/elastic_pool.hpp>
 #include <tokenheap/kv/groups.hpp>
 #include <tokenheap/kv/hybrid_search.hpp>
+#include <tokenheap/kv/page_shelf.hpp>
 #include <tokenheap/kv/sequence.hpp>
 
 namespace kv = tokenheap::kv;
@@ -98,6 +100,72 @@ int groups() {
   return 0;
 }
 
+// [policy]
+struct hybrid_policy : kv::default_policy {
+  using events = kv::shelf_events;  // a block that leaves takes the pages beside it along
+};
+using hybrid_pool = kv::block_pool<hybrid_policy>;
+// [policy]
+
+int shared() {
+  // [shelf]
+  auto pool = hybrid_pool::open({.blocks = 1000});  // full attention: its blocks, and all prefixes
+  const std::size_t page_bytes[] = {48 * KiB, 1000 * KiB};
+  auto space = kv::page_space::open({.bytes = 64 * MiB, .page_bytes = page_bytes, .groups = 2});
+  if (!pool || !space) return 1;
+  auto shelf = kv::page_shelf::open(*space, 1000);
+  if (!shelf) return 1;
+  pool->events().shelf = &*shelf;
+  const kv::search_group groups[] = {{.block_tokens = 16},
+                                     {.block_tokens = 16, .last_blocks = kv::window_blocks(64, 16)},
+                                     {.block_tokens = 128, .last_blocks = 1}};
+  // [shelf]
+
+  std::vector<kv::token> prompt(300);
+  std::iota(prompt.begin(), prompt.end(), 1);
+  using sequence = kv::sequence<hybrid_pool>;
+  {
+    auto first = sequence::open(*pool, prompt);
+    if (!first) return 1;
+    const std::size_t need[] = {18, 2};
+    EXPECT(shelf->make_fit(need));
+    std::vector<kv::page_key> window(18), state(2);
+    EXPECT(space->take(0, 18, window.data()) == errc::ok && space->take(1, 2, state.data()) == errc::ok);
+    // [put]
+    EXPECT(first->publish(300) == errc::ok);
+    for (std::size_t at = 0; at < 18; ++at) {  // window blocks; in_use: somebody else's page is there, keep this one
+      EXPECT(shelf->put(0, first->blocks()[at], window[at]) == errc::ok);
+    }
+    for (std::size_t at = 0; at < 2; ++at) {  // checkpoints, behind 128 and 256 tokens
+      EXPECT(shelf->put(1, first->blocks()[(at + 1) * 8 - 1], state[at]) == errc::ok);
+    }
+    // [put]
+    for (std::size_t at = 0; at < 18; ++at) EXPECT(shelf->let_go(0, first->blocks()[at]) == errc::ok);
+    for (std::size_t at = 0; at < 2; ++at) EXPECT(shelf->let_go(1, first->blocks()[(at + 1) * 8 - 1]) == errc::ok);
+  }
+
+  // [shared]
+  const std::span<const kv::token> asked(prompt.data(), prompt.size() - 1);  // the last token is computed
+  const kv::shared_prefix found = kv::find_shared(*pool, *shelf, groups, asked);
+  kv::each_hit(*shelf, groups, found, [&](std::size_t group, std::size_t, kv::block_id id) {
+    shelf->hold(group, id);  // into the request's table; let_go it when it is behind the window
+  });
+  auto second = sequence::open(*pool, prompt);  // the blocks; on a refusal, let all pages go again
+  if (!second) return 1;
+  const std::size_t need[] = {18 - found.tokens / 16, 2 - found.tokens / 128};
+  EXPECT(shelf->make_fit(need));  // only now: what was found is held and stays
+  // ... take the pages; compute from found.tokens on; full attention writes from found.full_tokens on ...
+  // [shared]
+  EXPECT(found.tokens == 256 && found.full_tokens == 288);
+  EXPECT(second->cached_tokens() == 288);
+  kv::each_hit(*shelf, groups, found, [&](std::size_t group, std::size_t, kv::block_id id) {
+    static_cast<void>(shelf->let_go(group, id));
+  });
+  EXPECT(second->close() == errc::ok);
+  EXPECT(shelf->is_valid());
+  return 0;
+}
+
 int elastic() {
   tokenheap::sim_machine machine({.capacity = 64 * MiB});
   const auto device = machine.device();
@@ -128,4 +196,4 @@ int elastic() {
 
 }  // namespace
 
-int main() { return groups() != 0 || elastic() != 0 ? 1 : 0; }
+int main() { return groups() != 0 || shared() != 0 || elastic() != 0 ? 1 : 0; }
