@@ -11,6 +11,7 @@
 
 #include <tokenheap/alloc/caching.hpp>
 #include <tokenheap/device/sim.hpp>
+#include <tokenheap/kv/fence.hpp>
 #include <tokenheap/kv/sequence.hpp>
 
 using namespace tokenheap;
@@ -231,6 +232,39 @@ TEST_CASE("no memory goes that a stream may still use, and the machine sees it i
       REQUIRE(r.device.destroy_event(step));
     }
   }
+}
+
+TEST_CASE("a pool with a fence knows which blocks a step may still use: no wait for the device", "[kv][elastic]") {
+  struct fenced : kv::default_policy {
+    using fence = kv::step_fence;
+  };
+  using fenced_pool = kv::block_pool<fenced>;
+  sim_machine machine(small_pages());
+  auto device = machine.device();
+  sim_stream stream;
+  REQUIRE(device.create_stream(stream));
+  {
+    auto opened = kv::elastic_pool<fenced_pool, sim_device>::open(device, {.blocks = 64, .block_tokens = block_tokens}, even);
+    REQUIRE(opened);
+    auto& pool = opened->pool();
+    REQUIRE(opened->try_grow(8).code == errc::ok);
+    auto s = kv::sequence<fenced_pool>::open(pool, tokens(16, 1));
+    REQUIRE(s);
+    const std::uint64_t step = pool.begin_step();
+    REQUIRE(device.fill(pool.data(s->blocks()[0]), 1, 4 * even.block_bytes(), stream));
+    REQUIRE(s->close() == errc::ok);
+    CHECK(pool.stats().in_flight == 4);
+    CHECK(opened->trim(~std::size_t{0}, {.wait = false}) == page);  // the granule that the step does not use
+    CHECK(pool.stats().in_flight == 4);
+    CHECK(opened->is_valid());
+    REQUIRE(device.synchronize(stream));
+    REQUIRE(pool.settle(step) == errc::ok);
+    CHECK(opened->trim(~std::size_t{0}, {.wait = false}) == page);
+    CHECK(machine.used() == 0);
+    CHECK(opened->is_valid());
+  }
+  CHECK(machine.violations() == 0);
+  REQUIRE(device.destroy_stream(stream));
 }
 
 TEST_CASE("a device that is full or refuses: everything is as it was, and the next try succeeds", "[kv][elastic]") {
