@@ -53,6 +53,34 @@ TEST_CASE("torch_counters: pieces, large and small, taken, given, and used by ot
   CHECK(read(counters).all.inactive_split.current == 1);
 }
 
+TEST_CASE("torch_counters: peaks of small, large and both are each their own", "[alloc]") {
+  torch_counters counters;
+  counters.on_take(false, 1024, 1000);
+  counters.on_take(false, 1024, 1000);
+  counters.on_give(false, 1024, 1000, false);
+  counters.on_take(true, 8192, 8000);
+  device_stats now = read(counters);
+  CHECK(now.small_pool.allocation.peak == 2);
+  CHECK(now.small_pool.allocated_bytes.peak == 2048);
+  CHECK(now.large_pool.requested_bytes.peak == 8000);
+  // never more than two at once, though small and large had three
+  CHECK(now.all.allocation.peak == 2);
+  CHECK(now.all.allocated_bytes.peak == 9216);
+  // one that others use still counts as active when the next comes
+  counters.on_give(true, 8192, 8000, true);
+  counters.on_take(true, 8192, 8000);
+  now = read(counters);
+  CHECK(now.all.allocation.peak == 2);
+  CHECK(now.all.active.peak == 3);
+  CHECK(now.large_pool.active_bytes.peak == 16384);
+  CHECK(now.small_pool.active.peak == 2);
+  counters.on_ready(true, 8192);
+  counters.reset_peaks();
+  now = read(counters);
+  CHECK(now.all.active.peak == 2);
+  CHECK(now.small_pool.allocation.peak == 1);
+}
+
 TEST_CASE("no_counters: nothing is counted", "[alloc]") {
   no_counters counters;
   counters.on_take(true, 1, 1);

@@ -31,6 +31,7 @@ TEST_CASE("device_owners: room, peaks, and a soft limit that is told once each t
   CHECK(owners.held(*number).current == 2);
   CHECK(owners.held(*number).peak == 502);
   CHECK(owners.held(*number).pieces == 2);
+  CHECK(owners.total() == 2);
   CHECK(owners.take(*number, 499));
   REQUIRE(owners.set_limits(*number, 100, 50));
   CHECK(owners.room(*number) == 0);

@@ -53,3 +53,26 @@ TEST_CASE("device_shelves: a shelf for each stream, pool, class and size", "[all
   CHECK(shelves[p].of == memory_class::kv);
   CHECK(shelves.end() == 7);
 }
+
+TEST_CASE("device_shelves: a stream that ends is looked up again, and goes on when it is named", "[alloc]") {
+  shelves_type shelves(host_source{});
+  const sim_device::stream a{.handle = 1, .id = 1};
+  const sim_device::stream b{.handle = 2, .id = 2};
+  auto* const one = shelves.at(a, 0, memory_class::kv, true);
+  REQUIRE(one != nullptr);
+  CHECK(shelves.at(a, 0, memory_class::kv, true) == one);
+  CHECK(&shelves[one->number] == one);
+  CHECK(shelves.is_of(*one, a));
+  CHECK_FALSE(shelves.is_of(*one, b));
+  auto* const other = shelves.at(b, 0, memory_class::kv, true);
+  REQUIRE(other != nullptr);
+  CHECK(shelves.is_of(*other, b));
+  CHECK_FALSE(shelves.is_of(*one, b));
+  const std::uint32_t met = shelves.find(b);
+  shelves.retire(met);
+  CHECK(shelves.of(met).retired);
+  CHECK_FALSE(shelves.is_of(*other, b));
+  CHECK(shelves.at(b, 0, memory_class::kv, true) == other);
+  CHECK_FALSE(shelves.of(met).retired);
+  CHECK(shelves.at(b, 7, memory_class::kv, true) != other);
+}

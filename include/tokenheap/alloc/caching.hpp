@@ -26,7 +26,6 @@ inline namespace v0 {
 template <device Device, class Policy = default_caching_policy>
 class caching_allocator : private caching_ladder<Device, Policy> {
   using ladder = caching_ladder<Device, Policy>;
-  using typename ladder::request;
   using ladder::lock_, ladder::none, ladder::options_, ladder::pieces_, ladder::segments_, ladder::shelves_;
 
  public:
@@ -49,22 +48,22 @@ class caching_allocator : private caching_ladder<Device, Policy> {
   }
   /// The same with a memory class and an owner; `why` is filled when the answer is no.
   [[nodiscard]] allocation allocate(stream s, const device_request& with, shortage* why = nullptr) noexcept {
-    request r = this->make_request(s, with);
+    const sized_request r = this->size_up(s, with);
     if (r.size == 0) [[unlikely]] return this->refuse_nonsense(with, why);
-    const allocation a = this->from_cache(r);
-    return a ? a : this->climb(r, why);
+    const allocation a = this->from_cache(s, r);
+    return a ? a : this->climb(s, r, why);
   }
 
   /// The same out of what is cached for the stream: no wait, no device call, no callback but a soft limit's.
   [[nodiscard]] allocation try_allocate(stream s, const device_request& with) noexcept {
-    request r = this->make_request(s, with);
-    return r.size == 0 ? allocation{} : this->from_cache(r);
+    const sized_request r = this->size_up(s, with);
+    return r.size == 0 ? allocation{} : this->from_cache(s, r);
   }
 
   /// True if a request would be granted from the cache, or could be under the limits and the device's size.
   [[nodiscard]] bool would_fit(stream s, const device_request& with) noexcept {
-    request r = this->make_request(s, with);
-    return r.size != 0 && this->fits(r);
+    const sized_request r = this->size_up(s, with);
+    return r.size != 0 && this->fits(s, r);
   }
 
   /// Takes a piece back: all uses so far are ordered before what is enqueued on the stream from now on.

@@ -17,7 +17,7 @@ struct device_segment {
   std::size_t mapped = 0;  ///< bytes with memory behind them
   std::uint64_t idle_since = 0;  ///< on the allocator's clock of requests
   std::uint32_t first = 0;  ///< the leftmost piece; merging keeps it
-  std::uint32_t live = 0;   ///< pieces that are out or pending
+  std::uint32_t live = 0;   ///< fixed: pieces that are out or pending
   std::uint32_t pool = 0;
   std::uint32_t shelf = 0;           ///< growable: for whom it grows
   std::uint32_t next = 0;            ///< growable: the next of that shelf; unused: the next unused
@@ -43,6 +43,9 @@ class caching_core {
   static constexpr std::uint32_t none = 0;
 
  protected:
+  using shelf_type = device_shelf<lists_shape>;
+  using met_type = met_stream<Device, shelf_type>;
+
   static_assert(is_alignment(shape.granularity) && shape.small_most % shape.granularity == 0);
   static_assert(shape.small_segment >= shape.small_most && shape.small_segment % shape.granularity == 0);
   static_assert(shape.large_segment >= shape.own_segment && shape.large_segment % shape.granularity == 0);
@@ -59,42 +62,44 @@ class caching_core {
   [[nodiscard]] static constexpr bool is_large(std::size_t size) noexcept { return size > shape.small_most; }
 
   /// Takes a piece off a shelf, or none; it is out, and known by its address. Cost: O(1)
-  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t take(std::uint32_t shelf_number, std::size_t size,
-                                                    std::size_t alignment) noexcept {
-    device_shelf<lists_shape>& s = shelves_[shelf_number];
+  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t take(shelf_type& s, std::size_t size, std::size_t alignment) noexcept {
     const std::uint32_t n = s.warm;
-    if (n == none || pieces_[n].size != size || (pieces_[n].offset & (alignment - 1)) != 0) [[unlikely]]
-      return take_listed(shelf_number, size, alignment);
-    s.warm = none;
-    s.cached -= size;
+    if (s.warm_size != size || (pieces_[n].offset & (alignment - 1)) != 0) [[unlikely]]
+      return take_listed(s, size, alignment);
+    s.warm_size = 0;
     hold_out(n);
     return n;
   }
 
-  [[nodiscard]] TOKENHEAP_NOINLINE std::uint32_t take_listed(std::uint32_t shelf_number, std::size_t size,
-                                                             std::size_t alignment) noexcept {
-    settle(shelf_number);
-    const device_shelf<lists_shape>& s = shelves_[shelf_number];
+  [[nodiscard]] TOKENHEAP_NOINLINE std::uint32_t take_listed(shelf_type& s, std::size_t size, std::size_t alignment) noexcept {
+    settle(s);
     if (is_refused(s, size, alignment) || !pieces_.spare(3)) [[unlikely]] return none;
     const std::uint32_t n = find(s, size, alignment);
     if (n == none) [[unlikely]] return none;
-    retract(n);
-    return carve(n, size, alignment);
+    unlist(s, n);
+    device_piece& a = pieces_[n];
+    if ((a.offset & (alignment - 1)) != 0) [[unlikely]] return a.state = piece_state::held, carve(n, size, alignment);
+    if (const std::size_t rest = a.size - size; rest != 0 && is_worth(a, rest)) {
+      // the neighbour on the right is not free on this shelf, or it would have been one with the piece
+      list(s, pieces_.split(n, size));
+    }
+    pieces_.know(n);
+    hold_out(n);
+    return n;
   }
 
   /// True if no piece of the shelf can serve a request, because a smaller one found none and nothing came since.
-  [[nodiscard]] bool is_refused(const device_shelf<lists_shape>& s, std::size_t size, std::size_t alignment) const noexcept {
+  [[nodiscard]] bool is_refused(const shelf_type& s, std::size_t size, std::size_t alignment) const noexcept {
     return s.refused.at == changes_ && size >= s.refused.size && alignment >= s.refused.alignment;
   }
 
   /// A piece that the shelf could give, or none. Requires a settled shelf
-  [[nodiscard]] std::uint32_t find(const device_shelf<lists_shape>& s, std::size_t size,
-                                   std::size_t alignment) const noexcept {
+  [[nodiscard]] std::uint32_t find(const shelf_type& s, std::size_t size, std::size_t alignment) const noexcept {
     const std::uint32_t n = alignment <= shape.granularity ? s.lists.find(pieces_.begin(), size)
                                                            : s.lists.find(pieces_.begin(), size, alignment);
     if (n == none) return none;
     const std::size_t found = pieces_[n].size;
-    if (segments_[pieces_[n].segment].kind == segment_kind::growable) return n;
+    if (!pieces_[n].fixed) return n;
     if (size < options_.max_split) return found < options_.max_split ? n : none;
     return found - size < options_.max_rounding ? n : none;
   }
@@ -115,60 +120,52 @@ class caching_core {
     return n;
   }
 
-  /// Puts a piece that is out or pending on a shelf, as its warm one. Cost: O(1)
-  TOKENHEAP_INLINE void give(std::uint32_t n, std::uint32_t shelf_number) noexcept {
-    if (shelves_[shelf_number].warm != none) settle(shelf_number);
+  /// Puts a piece that is known on its shelf, as the warm one. Cost: O(1)
+  TOKENHEAP_INLINE void give(std::uint32_t n) noexcept { give(n, shelves_[pieces_[n].shelf]); }
+  TOKENHEAP_INLINE void give(std::uint32_t n, shelf_type& s) noexcept {
+    settle(s);
     device_piece& a = pieces_[n];
-    device_segment& g = segments_[a.segment];
-    if (--g.live == 0) g.idle_since = clock_;
-    a.shelf = shelf_number;
-    if (g.asleep) [[unlikely]] {
-      // there is no memory behind it: waking up shelves it
+    if (a.fixed) leave(segments_[a.segment]);
+    // there is no memory behind what sleeps: waking up shelves it
+    if (sleepers_ != 0 && segments_[a.segment].asleep) [[unlikely]] {
       a.state = piece_state::held;
-      pieces_.forget(n);
-      return;
+      return pieces_.forget(n);
     }
-    device_shelf<lists_shape>& s = shelves_[shelf_number];
     ++changes_;
     a.state = piece_state::cached;
     a.slack = static_cast<std::uint32_t>(clock_);
     s.warm = n;
-    s.cached += a.size;
-    cached_ += a.size;
+    s.warm_size = a.size;
     pieces_.prefetch_neighbours(n);
   }
+  void leave(device_segment& g) noexcept {
+    if (--g.live == 0) g.idle_since = clock_;
+  }
 
-  /// Merges the warm piece of a shelf with its neighbours and lists it. Cost: O(1)
-  void settle(std::uint32_t shelf_number) noexcept {
-    device_shelf<lists_shape>& s = shelves_[shelf_number];
-    const std::uint32_t n = s.warm;
-    if (n == none) return;
-    s.warm = none;
-    s.cached -= pieces_[n].size;
-    cached_ -= pieces_[n].size;
-    pieces_.forget(n);
-    shelve(n);
+  /// Merges the warm piece of a shelf, if there is one, with its neighbours and lists it. Cost: O(1)
+  TOKENHEAP_INLINE void settle(shelf_type& s) noexcept {
+    if (s.warm_size != 0) merge_warm(s);
+  }
+  TOKENHEAP_NOINLINE void merge_warm(shelf_type& s) noexcept {
+    s.warm_size = 0;
+    pieces_.forget(s.warm);
+    shelve(s.warm);
   }
 
   /// Merges a free piece on no list with its free neighbours of the same shelf, and lists it; returns the merged one.
   std::uint32_t shelve(std::uint32_t n) noexcept {
-    const std::uint32_t shelf_number = pieces_[n].shelf;
-    if (const std::uint32_t l = pieces_[n].left; is_cached(l, shelf_number)) {
-      retract(l);
+    shelf_type& s = shelves_[pieces_[n].shelf];
+    if (const std::uint32_t l = pieces_[n].left; is_cached(l, s.number)) {
+      take_off(s, l);
       join(l);
       n = l;
     }
-    if (const std::uint32_t r = pieces_[n].right; is_cached(r, shelf_number)) {
-      retract(r);
+    if (const std::uint32_t r = pieces_[n].right; is_cached(r, s.number)) {
+      take_off(s, r);
       join(n);
     }
-    device_piece& a = pieces_[n];
-    a.state = piece_state::cached;
-    device_shelf<lists_shape>& s = shelves_[shelf_number];
-    s.lists.insert(pieces_.begin(), n);
-    s.cached += a.size;
-    cached_ += a.size;
-    count_split(a, true);
+    pieces_[n].state = piece_state::cached;
+    list(s, n);
     return n;
   }
 
@@ -186,26 +183,30 @@ class caching_core {
 
   /// Takes a cached piece off its shelf, warm or listed; it is held.
   void retract(std::uint32_t n) noexcept {
-    device_piece& a = pieces_[n];
-    device_shelf<lists_shape>& s = shelves_[a.shelf];
-    if (s.warm == n) {
-      s.warm = none;
-      pieces_.forget(n);
-    } else {
-      s.lists.erase(pieces_.begin(), n);
-      count_split(a, false);
-    }
-    a.state = piece_state::held;
-    s.cached -= a.size;
-    cached_ -= a.size;
+    take_off(shelves_[pieces_[n].shelf], n);
+    pieces_[n].state = piece_state::held;
+  }
+  void take_off(shelf_type& s, std::uint32_t n) noexcept {
+    if (!s.is_warm(n)) return unlist(s, n);
+    s.warm_size = 0;
+    pieces_.forget(n);
+  }
+  void list(shelf_type& s, std::uint32_t n) noexcept {
+    s.lists.insert(pieces_.begin(), n);
+    s.listed += pieces_[n].size;
+    count_split(pieces_[n], true);
+  }
+  void unlist(shelf_type& s, std::uint32_t n) noexcept {
+    s.lists.erase(pieces_.begin(), n);
+    s.listed -= pieces_[n].size;
+    count_split(pieces_[n], false);
   }
 
-  /// Counts a piece as handed out; its bytes are no longer cached.
+  /// Counts a piece as handed out.
   void hold_out(std::uint32_t n) noexcept {
     device_piece& a = pieces_[n];
-    if (a.state == piece_state::cached) cached_ -= a.size;
     a.state = piece_state::out;
-    ++segments_[a.segment].live;
+    if (a.fixed) ++segments_[a.segment].live;
   }
 
   [[nodiscard]] bool is_cached(std::uint32_t n, std::uint32_t shelf_number) const noexcept {
@@ -214,16 +215,21 @@ class caching_core {
 
   /// True if what is left of a piece becomes one of its own: a large fixed segment is not crumbled.
   [[nodiscard]] bool is_worth(const device_piece& a, std::size_t rest) const noexcept {
-    const device_segment& g = segments_[a.segment];
-    if (g.kind == segment_kind::growable || !g.large) return true;
+    if (!a.fixed || !a.large) return true;
     return rest > shape.small_most && a.size < options_.max_split;
   }
 
   void count_split(const device_piece& a, bool came) noexcept {
     if constexpr (!std::is_same_v<typename Policy::counters, no_counters>) {
-      const device_segment& g = segments_[a.segment];
-      if (g.kind == segment_kind::fixed && (a.left | a.right) != none) counters_.on_split(g.large, came, a.size);
+      if (a.fixed && (a.left | a.right) != none) counters_.on_split(a.large, came, a.size);
     }
+  }
+
+  /// Bytes on shelves. Cost: O(shelves)
+  [[nodiscard]] std::size_t cached() const noexcept {
+    std::size_t sum = 0;
+    for (std::uint32_t k = 1; k != shelves_.end(); ++k) sum += shelves_[k].cached();
+    return sum;
   }
 
   /// A number for a new segment, or 0 when the source of the bookkeeping has no more.
@@ -254,10 +260,9 @@ class caching_core {
   std::uint32_t spare_segment_ = 0;
   std::uint64_t clock_ = 0;      // requests so far: what idle ages are measured in
   std::uint64_t changes_ = 0;    // counts what may turn a refusal into a grant: pieces that come back, memory that comes or goes
-  std::size_t cached_ = 0;       // bytes on shelves
   std::size_t pending_ = 0;      // bytes that other streams may still use
-  std::size_t out_ = 0;          // bytes in the hands of callers
   std::size_t reserved_ = 0;     // bytes from the device; cached + pending + out, while no device call holds any
+  std::uint32_t sleepers_ = 0;   // segments that sleep
   [[no_unique_address]] typename Policy::counters counters_;
   [[no_unique_address]] typename Policy::trace trace_;
 };

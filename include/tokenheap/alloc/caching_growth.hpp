@@ -81,7 +81,7 @@ class caching_growth : public caching_waits<Device, Policy> {
     g = {.address = address_of(address), .size = bytes, .mapped = bytes, .idle_since = clock_, .first = 0, .live = 0,
          .pool = r.pool, .shelf = 0, .next = 0, .first_unmapped = 0, .of = r.of, .kind = segment_kind::fixed,
          .large = r.large, .asleep = false};
-    g.first = pieces_.make(g.address, bytes, number, piece_state::held);
+    g.first = pieces_.make(g.address, bytes, number, piece_state::held, true, g.large);
     pieces_[g.first].shelf = r.shelf;
     pieces_[g.first].slack = static_cast<std::uint32_t>(clock_);
     note_reserved(g, true, 1, bytes, device_action::segment_alloc, g.address, r.stream.id);
@@ -163,7 +163,7 @@ class caching_growth : public caching_waits<Device, Policy> {
   /// The lowest place for a request in the segments of its shelf. Under the lock.
   [[nodiscard]] site find_site(const request& r) noexcept {
     site best{};
-    this->settle(r.shelf);
+    this->settle(shelves_[r.shelf]);
     for (std::uint32_t s = shelves_[r.shelf].first_growable; s != 0; s = segments_[s].next) {
       if (segments_[s].asleep) continue;
       for (std::uint32_t gap = segments_[s].first_unmapped; gap != none; gap = pieces_[gap].after) {
@@ -218,7 +218,7 @@ class caching_growth : public caching_waits<Device, Policy> {
          .kind = segment_kind::growable, .large = r.large, .asleep = false};
     shelves_[r.shelf].first_growable = number;
     addresses_ += bytes;
-    g.first = pieces_.make(g.address, bytes, number, piece_state::unmapped);
+    g.first = pieces_.make(g.address, bytes, number, piece_state::unmapped, false, g.large);
     pieces_[g.first].shelf = r.shelf;
     link_gap(g.first);
     return {};

@@ -13,9 +13,10 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   using returns = caching_sleep<Device, Policy>;
   using typename returns::event;
   using typename returns::request;
+  using typename returns::shelf_type;
   using typename returns::stream;
   using returns::clock_, returns::counters_, returns::device_, returns::growth_, returns::guard_,
-      returns::lock_, returns::none, returns::open_pools_, returns::options_, returns::out_,
+      returns::lock_, returns::none, returns::open_pools_, returns::options_,
       returns::owners_, returns::pieces_, returns::segments_, returns::shape, returns::shelves_,
       returns::trace_, returns::uses_;
 
@@ -27,10 +28,9 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   // ---- requests --------------------------------------------------------------------------------------------------------
 
   /// What a request comes to; its size is 0 if it makes no sense. Holds no lock: filters of pools are the user's code.
-  [[nodiscard]] request make_request(stream s, const device_request& with) noexcept {
-    request r{};
+  [[nodiscard]] TOKENHEAP_INLINE sized_request size_up(const stream& s, const device_request& with) noexcept {
+    sized_request r{};
     if (!is_request(with.bytes, with.alignment)) [[unlikely]] return r;
-    r.stream = s;
     r.requested = with.bytes;
     r.size = this->size_of(with.bytes);
     r.alignment = std::max(with.alignment, shape.granularity);
@@ -42,38 +42,35 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   }
 
   /// Hands out what is cached for the stream, or nothing. Cost: O(1), no device call
-  [[nodiscard]] TOKENHEAP_INLINE allocation from_cache(request& r) noexcept {
+  [[nodiscard]] TOKENHEAP_INLINE allocation from_cache(const stream& s, const sized_request& r) noexcept {
     lock_.lock();
     ++clock_;
-    return hand_over(take_cached(r), r);
+    return hand_over(take_cached(s, r), s, r);
   }
 
   /// Under the lock.
-  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t take_cached(request& r) noexcept {
-    const std::uint32_t met = shelves_.meet(r.stream);
-    if (met == 0) [[unlikely]] return none;
-    if (shelves_.of(met).retired) [[unlikely]] this->revive(met);
-    r.shelf = shelves_.open(met, r.pool, r.of, r.large);
-    if (r.shelf == 0 || !owners_.knows(r.owner) || owners_.room(r.owner) < r.size) [[unlikely]] return none;
-    return this->take(r.shelf, r.size, r.alignment);
+  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t take_cached(const stream& s, const sized_request& r) noexcept {
+    shelf_type* const from = shelves_.at(s, r.pool, r.of, r.large);
+    if (from == nullptr || !owners_.knows(r.owner) || owners_.room(r.owner) < r.size) [[unlikely]] return none;
+    return this->take(*from, r.size, r.alignment);
   }
 
   /// Counts a piece as its owner's and lets the lock go; a null allocation for none.
-  [[nodiscard]] TOKENHEAP_INLINE allocation hand_over(std::uint32_t n, const request& r) noexcept {
-    if (n != none && pieces_[n].size != r.size && pieces_[n].size > owners_.room(r.owner)) [[unlikely]] {
-      // an uncut piece is more than was asked, and more than the owner may have
-      this->give(n, pieces_[n].shelf);
-      n = none;
-    }
+  [[nodiscard]] TOKENHEAP_INLINE allocation hand_over(std::uint32_t n, const stream& s, const sized_request& r) noexcept {
     if (n == none) [[unlikely]] return lock_.unlock(), allocation{};
     device_piece& a = pieces_[n];
     const allocation given{reinterpret_cast<void*>(a.offset), a.size};
-    a.slack = static_cast<std::uint32_t>(std::min<std::size_t>(a.size - r.requested, ~std::uint32_t{0}));
-    a.owner = r.owner;
-    out_ += a.size;
-    counters_.on_take(r.large, a.size, a.size - a.slack);
-    trace_.record({device_action::alloc, a.offset, r.requested, r.stream.id});
-    const bool passed = owners_.take(r.owner, a.size);
+    if (given.size != r.size && given.size > owners_.room(r.owner)) [[unlikely]] {
+      // an uncut piece is more than was asked, and more than the owner may have
+      this->give(n);
+      return lock_.unlock(), allocation{};
+    }
+    const auto slack = static_cast<std::uint32_t>(std::min<std::size_t>(given.size - r.requested, ~std::uint32_t{0}));
+    a.slack = slack;
+    if (a.owner != r.owner) a.owner = r.owner;
+    counters_.on_take(r.large, given.size, given.size - slack);
+    trace_.record({device_action::alloc, a.offset, r.requested, s.id});
+    const bool passed = owners_.take(r.owner, given.size);
     if (!passed) [[likely]] return lock_.unlock(), given;
     const pressure_callback told = owners_.limits(r.owner).on_soft;
     lock_.unlock();
@@ -81,13 +78,13 @@ class caching_ladder : public caching_sleep<Device, Policy> {
     return given;
   }
 
-  [[nodiscard]] bool fits(const request& r) noexcept {
+  [[nodiscard]] bool fits(const stream& s, const sized_request& r) noexcept {
     const locked hold(lock_);
     if (!owners_.knows(r.owner) || owners_.room(r.owner) < r.size || this->sleeps(r.of)) return false;
-    if (const std::uint32_t met = shelves_.find(r.stream); met != 0) {
+    if (const std::uint32_t met = shelves_.find(s); met != 0) {
       const std::uint32_t shelf = shelves_.find(met, r.pool, r.of, r.large);
       if (shelf != 0) {
-        this->settle(shelf);
+        this->settle(shelves_[shelf]);
         if (this->find(shelves_[shelf], r.size, r.alignment) != none) return true;
       }
     }
@@ -99,8 +96,10 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   // ---- the ladder ------------------------------------------------------------------------------------------------------
 
   /// Finds memory for a request that the cache refused: from the cheapest way to the dearest.
-  [[nodiscard]] TOKENHEAP_COLD allocation climb(request& r, shortage* why) noexcept {
+  [[nodiscard]] TOKENHEAP_COLD allocation climb(const stream& s, const sized_request& with, shortage* why) noexcept {
+    request r{with, s};
     lock_.lock();
+    if (const shelf_type* const own = shelves_.at(s, r.pool, r.of, r.large); own != nullptr) r.shelf = own->number;
     const bool known = owners_.knows(r.owner);
     const bool allowed = known && owners_.room(r.owner) >= r.size;
     const bool hopeless = allowed && is_hopeless(r);
@@ -114,7 +113,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
     if (!known) return refuse(r, errc::invalid_argument, {}, "add the owner with add_owner first", why);
     if (!allowed) {
       if (options_.on_pressure(r.size)) {
-        if (const allocation a = from_cache(r)) return a;
+        if (const allocation a = from_cache(s, r)) return a;
         lock_.lock();
         const bool now = owners_.room(r.owner) >= r.size;
         lock_.unlock();
@@ -150,10 +149,10 @@ class caching_ladder : public caching_sleep<Device, Policy> {
     lock_.lock();
     if (pieces_[n].size > owners_.room(r.owner)) {
       // others of the same owner were faster
-      this->give(n, pieces_[n].shelf);
+      this->give(n);
       n = none;
     }
-    const allocation a = hand_over(n, r);
+    const allocation a = hand_over(n, r.stream, r);
     return a ? a : refuse(r, errc::limit_reached, {}, "raise the owner's hard limit, or free what it holds", why);
   }
 
@@ -204,7 +203,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
 
   [[nodiscard]] std::uint32_t search(request& r) noexcept {
     const locked hold(lock_);
-    return take_cached(r);
+    return take_cached(r.stream, r);
   }
 
   /// True if a stream is being captured as far as this request is concerned: then the device must not be waited for.
@@ -272,8 +271,8 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   // ---- the end ---------------------------------------------------------------------------------------------------------
 
   void give_everything_back() noexcept {
-    if (out_ != 0) {
-      guard_.on_misuse({.code = errc::leaked, .pool = options_.name, .what = "bytes still out at the end", .need = out_,
+    if (const std::size_t out = owners_.total(); out != 0) {
+      guard_.on_misuse({.code = errc::leaked, .pool = options_.name, .what = "bytes still out at the end", .need = out,
                         .available = 0, .limit = this->reserved_, .fix = "give every piece back before the allocator ends"});
     }
     // pages may go only when no work uses them; a device that is gone has taken everything with it

@@ -88,8 +88,8 @@ class caching_reclaim : public caching_growth<Device, Policy> {
     for (std::uint32_t k = 1; given < at_most; ++k) {
       lock_.lock();
       const bool there = k < shelves_.end();
-      if (there) this->settle(k);
-      const bool idle = there && shelves_[k].cached != 0 && !pool_is_used(shelves_[k].pool);
+      if (there) this->settle(shelves_[k]);
+      const bool idle = there && shelves_[k].cached() != 0 && !pool_is_used(shelves_[k].pool);
       lock_.unlock();
       if (!there) break;
       if (idle) given += release_pages_of(k, w, at_most - given);
@@ -135,7 +135,7 @@ class caching_reclaim : public caching_growth<Device, Policy> {
   }
 
   /// Waits for all that a met stream was given. Holds the growth lock only.
-  [[nodiscard]] device_status wait_for(const met_stream<Device>& entry) noexcept {
+  [[nodiscard]] device_status wait_for(const typename growth::met_type& entry) noexcept {
     if (entry.lost) return device_.synchronize();
     if (entry.retired) return device_.synchronize_event(entry.last);
     typename growth::stream now{};
@@ -201,7 +201,7 @@ class caching_reclaim : public caching_growth<Device, Policy> {
     std::uint32_t chain = none;
     for (std::uint32_t k = 1; k != shelves_.end(); ++k) {
       if (k == r.shelf || !this->is_akin(shelves_[k], r)) continue;
-      this->settle(k);
+      this->settle(shelves_[k]);
       shelves_[k].lists.for_each(pieces_.begin(), [&](std::uint32_t n) noexcept {
         this->retract(n);
         pieces_[n].after = chain;

@@ -13,8 +13,8 @@ class caching_report : public caching_reclaim<Device, Policy> {
  protected:
   using reclaim = caching_reclaim<Device, Policy>;
   using typename reclaim::request;
-  using reclaim::cached_, reclaim::counters_, reclaim::device_, reclaim::lock_, reclaim::none, reclaim::options_,
-      reclaim::out_, reclaim::owners_, reclaim::pending_, reclaim::pieces_, reclaim::reserved_, reclaim::segment_count_,
+  using reclaim::counters_, reclaim::device_, reclaim::lock_, reclaim::none, reclaim::options_,
+      reclaim::owners_, reclaim::pending_, reclaim::pieces_, reclaim::reserved_, reclaim::segment_count_,
       reclaim::segments_, reclaim::shelves_, reclaim::uses_;
 
   using reclaim::reclaim;
@@ -31,13 +31,11 @@ class caching_report : public caching_reclaim<Device, Policy> {
     all.num_borrows = this->num_borrows_;
     all.num_events = this->num_events_;
     all.pending_bytes = pending_;
-    all.cached_bytes = cached_;
+    all.cached_bytes = this->cached();
     for (std::uint32_t k = 1; k != shelves_.end(); ++k) {
       all.largest_free = std::max(all.largest_free, shelves_[k].lists.largest(pieces_.begin()));
-      if (const std::uint32_t n = shelves_[k].warm; n != none) {
-        all.warm_bytes += pieces_[n].size;
-        all.largest_free = std::max(all.largest_free, pieces_[n].size);
-      }
+      all.warm_bytes += shelves_[k].warm_size;
+      all.largest_free = std::max(all.largest_free, shelves_[k].warm_size);
     }
     return all;
   }
@@ -54,8 +52,9 @@ class caching_report : public caching_reclaim<Device, Policy> {
     const device_stats now = read_stats();
     const locked hold(lock_);
     text_buffer line(out, capacity);
-    line << "device memory '" << options_.name << "': " << out_ << " bytes out, " << now.cached_bytes << " cached (largest "
-         << now.largest_free << "), " << now.pending_bytes << " pending, " << reserved_ << " reserved; device calls: "
+    line << "device memory '" << options_.name << "': " << owners_.total() << " bytes out, " << now.cached_bytes
+         << " cached (largest " << now.largest_free << "), " << now.pending_bytes << " pending, " << reserved_
+         << " reserved; device calls: "
          << now.num_device_alloc << " for memory, " << now.num_device_free << " to give it back, " << now.num_events
          << " events, " << now.num_sync_all_streams << " waits for all";
     return line.length();
@@ -68,9 +67,9 @@ class caching_report : public caching_reclaim<Device, Policy> {
     const locked hold(lock_);
     shortage s{.code = code, .device = status, .pool = options_.name, .ordinal = device_.ordinal(), .need = r.size,
                .limit = std::min(options_.limit, this->total_), .device_free = memory.available, .largest_free = 0,
-               .reserved = reserved_, .cached = cached_, .pending = pending_, .top = {}, .fix = fix};
+               .reserved = reserved_, .cached = this->cached(), .pending = pending_, .top = {}, .fix = fix};
     if (r.shelf != 0) {
-      this->settle(r.shelf);
+      this->settle(shelves_[r.shelf]);
       s.largest_free = shelves_[r.shelf].lists.largest(pieces_.begin());
     }
     for (std::size_t k = 0; k != owners_.count(); ++k) {
@@ -100,16 +99,17 @@ class caching_report : public caching_reclaim<Device, Policy> {
       const auto& s = shelves_[k];
       const std::size_t before = bytes;
       if (!s.lists.is_valid(pieces_.begin(), pieces_.count(), listed, bytes)) return false;
-      if (s.warm != none) {
-        if (!this->is_cached(s.warm, k) || !pieces_[s.warm].known) return false;
+      if (s.warm_size != 0) {
+        if (!this->is_cached(s.warm, k) || pieces_[s.warm].size != s.warm_size) return false;
         ++listed;
-        bytes += pieces_[s.warm].size;
+        ++found.known;
+        bytes += s.warm_size;
       }
-      if (bytes - before != s.cached) return false;
+      if (bytes - before != s.cached()) return false;
     }
-    return listed == found.cached_pieces && bytes == found.cached && found.cached == cached_ && found.out == out_ &&
-           found.pending == pending_ && found.mapped == reserved_ && found.pieces == pieces_.count() && pieces_.is_valid() &&
-           count_waiting() == found.pending_pieces;
+    return listed == found.cached_pieces && bytes == found.cached && found.out == owners_.total() &&
+           found.pending == pending_ && found.mapped == reserved_ && found.pieces == pieces_.count() &&
+           pieces_.is_valid(found.known) && count_waiting() == found.pending_pieces;
   }
 
   std::size_t num_alloc_retries_ = 0;
@@ -117,7 +117,7 @@ class caching_report : public caching_reclaim<Device, Policy> {
 
  private:
   struct sums {
-    std::size_t pieces, cached_pieces, pending_pieces, cached, out, pending, mapped;
+    std::size_t pieces, known, cached_pieces, pending_pieces, cached, out, pending, mapped;
   };
 
   [[nodiscard]] bool check_segment(std::uint32_t number, sums& found) const noexcept {
@@ -133,13 +133,13 @@ class caching_report : public caching_reclaim<Device, Policy> {
       ++found.pieces;
       expected += a.size;
       switch (a.state) {
-        case piece_state::out: found.out += a.size, ++live; break;
+        case piece_state::out: found.out += a.size, ++found.known, ++live; break;
         case piece_state::pending: found.pending += a.size, ++found.pending_pieces, ++live; break;
         case piece_state::cached:
           found.cached += a.size;
           ++found.cached_pieces;
           // neighbours on one shelf are merged, but for the warm one
-          if (left != none && this->is_cached(left, a.shelf) && shelves_[a.shelf].warm != n && shelves_[a.shelf].warm != left)
+          if (left != none && this->is_cached(left, a.shelf) && !shelves_[a.shelf].is_warm(n) && !shelves_[a.shelf].is_warm(left))
             return false;
           break;
         case piece_state::unmapped: gaps += a.size; break;
@@ -149,12 +149,13 @@ class caching_report : public caching_reclaim<Device, Policy> {
         case piece_state::spare: return false;
       }
       if (a.state != piece_state::unmapped) mapped += a.size;
-      const bool should_know = a.state == piece_state::out || a.state == piece_state::pending ||
-                               (a.state == piece_state::cached && shelves_[a.shelf].warm == n);
-      if (a.known != should_know || (a.known && pieces_.find(a.offset) != n)) return false;
+      const bool should_know = a.state == piece_state::out || (a.state == piece_state::cached && shelves_[a.shelf].is_warm(n));
+      if (should_know != (pieces_.find(a.offset) == n)) return false;
+      if (a.fixed != (g.kind == segment_kind::fixed) || a.large != g.large) return false;
     }
     found.mapped += g.asleep ? g.still : mapped;
-    return expected == g.address + g.size && live == g.live && mapped == g.mapped && check_gaps(number, gaps);
+    if (g.kind == segment_kind::fixed && live != g.live) return false;
+    return expected == g.address + g.size && mapped == g.mapped && check_gaps(number, gaps);
   }
 
   [[nodiscard]] bool check_gaps(std::uint32_t number, std::size_t bytes) const noexcept {

@@ -14,9 +14,10 @@ class caching_returns : public caching_report<Device, Policy> {
  protected:
   using report_part = caching_report<Device, Policy>;
   using typename report_part::event;
+  using typename report_part::shelf_type;
   using typename report_part::stream;
   using report_part::counters_, report_part::device_, report_part::growth_, report_part::last_error_, report_part::lock_,
-      report_part::none, report_part::options_, report_part::out_, report_part::owners_, report_part::pending_,
+      report_part::none, report_part::options_, report_part::owners_, report_part::pending_,
       report_part::pieces_, report_part::pools_, report_part::segments_, report_part::shelves_, report_part::trace_,
       report_part::uses_;
 
@@ -27,35 +28,37 @@ class caching_returns : public caching_report<Device, Policy> {
   void give_back(allocation a, const stream* on) noexcept {
     lock_.lock();
     const std::uint32_t n = pieces_.find(address_of(a.data));
-    const errc wrong = check(n, a);
-    if (wrong != errc::ok) [[unlikely]] return lock_.unlock(), complain(wrong, a);
+    if (n == none) [[unlikely]] return lock_.unlock(), complain(errc::foreign_pointer, a);
     device_piece& p = pieces_[n];
-    const device_segment& g = segments_[p.segment];
-    if (on != nullptr && !(shelves_.of(shelves_[p.shelf].stream).stream == *on)) {
-      const std::uint32_t met = shelves_.meet(*on);
-      const std::uint32_t shelf = met == 0 ? 0 : shelves_.open(met, g.pool, g.of, g.large);
-      if (shelf == 0) [[unlikely]] return lock_.unlock(), complain(errc::out_of_memory, a);
-      p.shelf = shelf;
-    }
-    // a stream that was said to end and is named again goes on
-    if (const std::uint32_t home = shelves_[p.shelf].stream; on != nullptr && shelves_.of(home).retired) [[unlikely]]
-      revive(home);
-    if (p.uses != 0) [[unlikely]] this->drop_use_of(n, shelves_.of(shelves_[p.shelf].stream).stream);
+    if (p.state != piece_state::out) [[unlikely]] return lock_.unlock(), complain(errc::double_free, a);
+    const std::size_t size = p.size;
+    const std::size_t requested = size - p.slack;
+    if (a.size != size && a.size != requested) [[unlikely]] return lock_.unlock(), complain(errc::wrong_size, a);
+    shelf_type* home = &shelves_[p.shelf];
+    if (on != nullptr && !shelves_.is_of(*home, *on)) [[unlikely]]
+      if (home = move_to(p, *on); home == nullptr) return lock_.unlock(), complain(errc::out_of_memory, a);
+    if (p.uses != 0) [[unlikely]] this->drop_use_of(n, shelves_.of(home->stream).stream);
     const bool is_used = p.uses != 0;
-    out_ -= p.size;
-    owners_.give(p.owner, p.size);
-    counters_.on_give(g.large, p.size, p.size - p.slack, is_used);
-    trace_.record({device_action::free_requested, p.offset, p.size - p.slack, this->id_of(p.shelf)});
-    if (!is_used) [[likely]] {
-      trace_.record({device_action::free_completed, p.offset, p.size - p.slack, this->id_of(p.shelf)});
-      this->give(n, p.shelf);
-      return lock_.unlock();
-    }
-    set_waiting(n);
+    owners_.give(p.owner, size);
+    counters_.on_give(p.large, size, requested, is_used);
+    trace_.record({device_action::free_requested, p.offset, requested, this->id_of(p.shelf)});
+    if (is_used) [[unlikely]] return set_waiting(n);
+    trace_.record({device_action::free_completed, p.offset, requested, this->id_of(p.shelf)});
+    this->give(n, *home);
+    lock_.unlock();
+  }
+
+  /// A piece that comes back on a stream is of that stream's shelf, or of none if there is no room to note that.
+  [[nodiscard]] TOKENHEAP_NOINLINE shelf_type* move_to(device_piece& p, stream on) noexcept {
+    const device_segment& g = segments_[p.segment];
+    shelf_type* const s = shelves_.at(on, g.pool, g.of, g.large);
+    if (s != nullptr) p.shelf = s->number;
+    return s;
   }
 
   /// A piece that came back waits for the other streams that use it. Enters with the lock and leaves without it.
   void set_waiting(std::uint32_t n) noexcept {
+    pieces_.forget(n);
     pieces_[n].state = piece_state::pending;
     pending_ += pieces_[n].size;
     ++this->changes_;
@@ -70,14 +73,6 @@ class caching_returns : public caching_report<Device, Policy> {
     this->record_uses(first);
     const locked hold(lock_);
     this->enqueue(n);
-  }
-
-  [[nodiscard]] errc check(std::uint32_t n, allocation a) const noexcept {
-    if (n == none) [[unlikely]] return errc::foreign_pointer;
-    const device_piece& p = pieces_[n];
-    if (p.state != piece_state::out) [[unlikely]] return errc::double_free;
-    if (a.size != p.size && a.size != p.size - p.slack) [[unlikely]] return errc::wrong_size;
-    return errc::ok;
   }
 
   TOKENHEAP_COLD void complain(errc code, allocation a) noexcept {
@@ -134,18 +129,18 @@ class caching_returns : public caching_report<Device, Policy> {
     ++this->num_events_;
     auto& entry = shelves_.of(met);
     entry.last = last;
-    entry.has_last = entry.retired = true;
+    entry.has_last = true;
+    shelves_.retire(met);
     return errc::ok;
   }
-  /// A stream that was said to end is used again; somebody may wait for its event, which stays. Under the lock.
-  void revive(std::uint32_t met) noexcept { shelves_.of(met).retired = false; }
 
   std::size_t trim_to(std::size_t keep) noexcept {
     const locked alone(growth_);
     if (open_pools_.load(std::memory_order_relaxed) != 0) return 0;
     this->poll();
     lock_.lock();
-    const std::size_t over = this->cached_ > keep ? this->cached_ - keep : 0;
+    const std::size_t cached = this->cached();
+    const std::size_t over = cached > keep ? cached - keep : 0;
     lock_.unlock();
     return over == 0 ? 0 : this->release({.at_most = over});
   }

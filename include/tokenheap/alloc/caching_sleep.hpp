@@ -103,6 +103,7 @@ class caching_sleep : public caching_returns<Device, Policy> {
       if (!beds_.ensure(bed_count_ + 1)) return {device_error::out_of_memory, 0};
       beds_[bed_count_++] = s;
       g.asleep = true;
+      ++this->sleepers_;
       g.still = g.mapped;
       for (std::uint32_t n = g.first; n != none; n = pieces_[n].right)
         if (pieces_[n].state == piece_state::cached) this->retract(n);
@@ -260,6 +261,7 @@ class caching_sleep : public caching_returns<Device, Policy> {
     for (std::uint32_t b = 0; b != bed_count_; ++b) {
       device_segment& g = segments_[beds_[b]];
       g.asleep = false;
+      --this->sleepers_;
       g.still = 0;
       for (std::uint32_t n = g.first; n != none; n = pieces_[n].right) {
         if (pieces_[n].state != piece_state::held) continue;

@@ -7,18 +7,22 @@
 namespace tokenheap {
 inline namespace v0 {
 
-/// What a request has become when it reaches a shelf.
-template <device Device>
-struct routed_request {
-  typename Device::stream stream{};
+/// What a request comes to, whatever its stream.
+struct sized_request {
   std::size_t requested = 0;
   std::size_t size = 0;
   std::size_t alignment = 0;
-  std::uint32_t shelf = 0;
   std::uint32_t pool = 0;
   std::uint16_t owner = 0;
   memory_class of = memory_class::general;
   bool large = false;
+};
+
+/// What a request has become when it reaches a shelf.
+template <device Device>
+struct routed_request : sized_request {
+  typename Device::stream stream{};
+  std::uint32_t shelf = 0;
 };
 
 /// The state of a caching allocator together with its device, its two locks and its events.
@@ -33,7 +37,7 @@ class caching_waits : public caching_core<Device, Policy> {
   using typename core::stream;
   using event = typename Device::event;
   using request = routed_request<Device>;
-  using core::cached_, core::counters_, core::none, core::options_, core::out_, core::pending_, core::pieces_,
+  using core::counters_, core::none, core::options_, core::pending_, core::pieces_,
       core::segments_, core::shelves_, core::trace_;
 
   caching_waits(const Device& device, const caching_options& with) noexcept
@@ -81,9 +85,10 @@ class caching_waits : public caching_core<Device, Policy> {
     drop_uses(n);
     device_piece& a = pieces_[n];
     pending_ -= a.size;
-    counters_.on_ready(segments_[a.segment].large, a.size);
+    counters_.on_ready(a.large, a.size);
     trace_.record({device_action::free_completed, a.offset, a.size - a.slack, id_of(a.shelf)});
-    this->give(n, a.shelf);
+    pieces_.know(n);
+    this->give(n);
   }
 
   /// Ends the use of a piece by one stream, if there is one: the stream that it is given back on is ordered anyway.
@@ -284,8 +289,8 @@ class caching_waits : public caching_core<Device, Policy> {
       }
       note_error(status);
       shelves_[donor].passed_over = true;
-      this->give(got, donor);
-      this->settle(donor);
+      this->give(got);
+      this->settle(shelves_[donor]);
     }
     {
       const locked hold(lock_);
@@ -299,8 +304,8 @@ class caching_waits : public caching_core<Device, Policy> {
     if (!pieces_.spare(3)) return none;
     for (std::uint32_t k = 1; k != shelves_.end(); ++k) {
       auto& s = shelves_[k];
-      if (k == r.shelf || s.cached < r.size || s.passed_over || !is_akin(s, r) || shelves_.of(s.stream).lost) continue;
-      this->settle(k);
+      if (k == r.shelf || s.cached() < r.size || s.passed_over || !is_akin(s, r) || shelves_.of(s.stream).lost) continue;
+      this->settle(s);
       const std::uint32_t n = this->find(s, r.size, r.alignment);
       if (n == none || (best != none && pieces_[n].size >= pieces_[best].size)) continue;
       best = n;
@@ -309,7 +314,7 @@ class caching_waits : public caching_core<Device, Policy> {
     return best;
   }
 
-  [[nodiscard]] static bool is_akin(const device_shelf<core::lists_shape>& s, const request& r) noexcept {
+  [[nodiscard]] static bool is_akin(const typename core::shelf_type& s, const request& r) noexcept {
     return s.pool == r.pool && s.of == r.of && s.large == r.large;
   }
 
@@ -340,12 +345,11 @@ class caching_waits : public caching_core<Device, Policy> {
     drop_uses(n);
     device_piece& a = pieces_[n];
     pending_ -= a.size;
-    counters_.on_ready(segments_[a.segment].large, a.size);
+    counters_.on_ready(a.large, a.size);
     trace_.record({device_action::free_completed, a.offset, a.size - a.slack, r.stream.id});
     a.shelf = r.shelf;
     a.state = piece_state::held;
-    --segments_[a.segment].live;
-    pieces_.forget(n);
+    if (a.fixed) --segments_[a.segment].live;
     ++num_borrows_;
     return this->carve(n, r.size, r.alignment);
   }

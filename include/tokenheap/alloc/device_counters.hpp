@@ -45,33 +45,29 @@ struct device_stats {
 class torch_counters {
  public:
   TOKENHEAP_INLINE void on_take(bool large, std::size_t size, std::size_t requested) noexcept {
-    held& now = now_[large];
-    const held& other = now_[!large];
-    ++came_[large].pieces;
-    came_[large].bytes += size;
-    came_[large].requested += requested;
-    const held mine{++now.pieces, now.bytes += size, now.requested += requested};
-    const held both{mine.pieces + other.pieces, mine.bytes + other.bytes, mine.requested + other.requested};
-    if (is_above(mine, peak_[large])) [[unlikely]] raise(peak_[large], mine);
-    if (is_above(both, peak_[2])) [[unlikely]] raise(peak_[2], both);
-    // without waiting pieces what is active is what is held, and its peak is at least as high already
-    if ((waiting_[0].pieces | waiting_[1].pieces) != 0) [[unlikely]] note_active();
+    pool_counts& mine = of_[large];
+    add(mine.came, {1, size, requested});
+    add(mine.now, {1, size, requested});
+    held both = of_[!large].now;
+    add(both, mine.now);
+    // differences below zero show in the top bit: one branch for six comparisons and for what waits
+    const std::size_t above = above_bit(mine.now, mine.peak) | above_bit(both, both_peak_) | (0 - waiting_pieces_);
+    if (static_cast<std::ptrdiff_t>(above) < 0) [[unlikely]] note_peaks();
   }
   /// A piece came back; `waits` if another stream may still use it.
   TOKENHEAP_INLINE void on_give(bool large, std::size_t size, std::size_t requested, bool waits) noexcept {
-    held& now = now_[large];
-    --now.pieces;
-    now.bytes -= size;
-    now.requested -= requested;
+    subtract(of_[large].now, {1, size, requested});
     if (waits) [[unlikely]] {
       ++waiting_[large].pieces;
       waiting_[large].bytes += size;
+      ++waiting_pieces_;
     }
   }
   /// A piece that had to wait is free now.
   void on_ready(bool large, std::size_t size) noexcept {
     --waiting_[large].pieces;
     waiting_[large].bytes -= size;
+    --waiting_pieces_;
   }
   void on_segment(bool large, bool came, std::size_t segments, std::size_t bytes) noexcept {
     for (rare_gauges* g : {&rare_[large], &rare_[2]}) {
@@ -92,7 +88,7 @@ class torch_counters {
   }
   void reset_peaks() noexcept {
     for (std::size_t k = 0; k != 3; ++k) {
-      peak_[k] = sum(now_, k);
+      peak(k) = now(k);
       active_peak_[k] = active(k);
     }
     for_each_rare([](gauge& g) noexcept { g.peak = g.current; });
@@ -100,8 +96,8 @@ class torch_counters {
   /// Starts the sums of what came and went at what is here now, as PyTorch's `reset_accumulated_memory_stats` does.
   void reset_accumulated() noexcept {
     for (std::size_t k = 0; k != 2; ++k) {
-      came_[k] = {};
-      since_[k] = now_[k];
+      of_[k].came = {};
+      since_[k] = of_[k].now;
       waiting_since_[k] = waiting_[k];
     }
     for_each_rare([](gauge& g) noexcept { g.allocated = g.freed = 0; });
@@ -117,15 +113,39 @@ class torch_counters {
     gauge segment, reserved, split, split_bytes;
   };
 
-  [[nodiscard]] static constexpr bool is_above(const held& a, const held& b) noexcept {
-    return a.pieces > b.pieces || a.bytes > b.bytes || a.requested > b.requested;
+  /// What is counted with every piece, on a line or two of its own.
+  struct pool_counts {
+    held now, came, peak;
+  };
+
+  static constexpr void add(held& to, const held& n) noexcept {
+    to.pieces += n.pieces;
+    to.bytes += n.bytes;
+    to.requested += n.requested;
   }
+  static constexpr void subtract(held& from, const held& n) noexcept {
+    from.pieces -= n.pieces;
+    from.bytes -= n.bytes;
+    from.requested -= n.requested;
+  }
+  /// Its top bit is set if anything of `a` is above `b`.
+  [[nodiscard]] static constexpr std::size_t above_bit(const held& a, const held& b) noexcept {
+    return (b.pieces - a.pieces) | (b.bytes - a.bytes) | (b.requested - a.requested);
+  }
+  [[nodiscard]] held now(std::size_t k) const noexcept { return sum_of(k, &pool_counts::now); }
+  [[nodiscard]] held sum_of(std::size_t k, held pool_counts::*what) const noexcept {
+    held all = of_[k & 1].*what;
+    if (k == 2) add(all, of_[1].*what);
+    return all;
+  }
+  [[nodiscard]] const held& peak(std::size_t k) const noexcept { return k == 2 ? both_peak_ : of_[k].peak; }
+  [[nodiscard]] held& peak(std::size_t k) noexcept { return k == 2 ? both_peak_ : of_[k].peak; }
   [[nodiscard]] static held sum(const held (&of)[2], std::size_t k) noexcept {
     if (k != 2) return of[k];
     return {of[0].pieces + of[1].pieces, of[0].bytes + of[1].bytes, of[0].requested + of[1].requested};
   }
   [[nodiscard]] held active(std::size_t k) const noexcept {
-    const held out = sum(now_, k);
+    const held out = now(k);
     const held waits = sum(waiting_, k);
     return {out.pieces + waits.pieces, out.bytes + waits.bytes, 0};
   }
@@ -134,7 +154,10 @@ class torch_counters {
     if (to.bytes > peak.bytes) peak.bytes = to.bytes;
     if (to.requested > peak.requested) peak.requested = to.requested;
   }
-  TOKENHEAP_NOINLINE void note_active() noexcept {
+  TOKENHEAP_NOINLINE void note_peaks() noexcept {
+    for (std::size_t k = 0; k != 3; ++k) raise(peak(k), now(k));
+    // without waiting pieces what is active is what is held, and its peak is at least as high already
+    if (waiting_pieces_ == 0) return;
     for (std::size_t k = 0; k != 3; ++k) raise(active_peak_[k], active(k));
   }
   static void step(gauge& g, bool came, std::size_t n) noexcept { came ? g.add(n) : g.subtract(n); }
@@ -149,16 +172,16 @@ class torch_counters {
     return g;
   }
   void read(device_gauges& g, std::size_t k) const noexcept {
-    const held now = sum(now_, k);
-    const held came = sum(came_, k);
+    const held here = now(k);
+    const held came = sum_of(k, &pool_counts::came);
     const held since = sum(since_, k);
     const held waits_since = sum(waiting_since_, k);
     const held used = active(k);
     held used_peak = active_peak_[k];
-    raise(used_peak, peak_[k]);
-    g.allocation = made(now.pieces, peak_[k].pieces, came.pieces, since.pieces);
-    g.allocated_bytes = made(now.bytes, peak_[k].bytes, came.bytes, since.bytes);
-    g.requested_bytes = made(now.requested, peak_[k].requested, came.requested, since.requested);
+    raise(used_peak, peak(k));
+    g.allocation = made(here.pieces, peak(k).pieces, came.pieces, since.pieces);
+    g.allocated_bytes = made(here.bytes, peak(k).bytes, came.bytes, since.bytes);
+    g.requested_bytes = made(here.requested, peak(k).requested, came.requested, since.requested);
     g.active = made(used.pieces, used_peak.pieces, came.pieces, since.pieces + waits_since.pieces);
     g.active_bytes = made(used.bytes, used_peak.bytes, came.bytes, since.bytes + waits_since.bytes);
     g.segment = rare_[k].segment;
@@ -173,9 +196,9 @@ class torch_counters {
   }
 
   // small, large; the third of peaks and gauges is both together
-  held now_[2];
-  held came_[2];
-  held peak_[3];
+  pool_counts of_[2];
+  held both_peak_;
+  std::size_t waiting_pieces_ = 0;
   held waiting_[2];
   held since_[2];
   held waiting_since_[2];

@@ -70,13 +70,14 @@ class device_owners {
     return e.held.current < e.with.hard ? e.with.hard - e.held.current : 0;
   }
   /// Counts bytes; true if the soft limit was passed by them. Requires room
-  [[nodiscard]] bool take(std::uint16_t owner, std::size_t bytes) noexcept {
+  [[nodiscard]] TOKENHEAP_INLINE bool take(std::uint16_t owner, std::size_t bytes) noexcept {
     entry& e = owners_[owner];
-    const bool below = e.held.current <= e.with.soft;
-    e.held.current += bytes;
+    const std::size_t before = e.held.current;
+    const std::size_t now = before + bytes;
+    e.held.current = now;
     ++e.held.pieces;
-    if (e.held.current > e.held.peak) e.held.peak = e.held.current;
-    return below && e.held.current > e.with.soft;
+    if (now > e.held.peak) e.held.peak = now;
+    return now > e.with.soft && before <= e.with.soft;
   }
   void give(std::uint16_t owner, std::size_t bytes) noexcept {
     owners_[owner].held.current -= bytes;
@@ -84,6 +85,12 @@ class device_owners {
   }
 
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
+  /// Bytes that all owners hold together. Cost: O(owners)
+  [[nodiscard]] std::size_t total() const noexcept {
+    std::size_t sum = 0;
+    for (std::size_t k = 0; k != count_; ++k) sum += owners_[k].held.current;
+    return sum;
+  }
   [[nodiscard]] const owner_stats& held(std::size_t owner) const noexcept { return owners_[owner].held; }
   [[nodiscard]] const owner_options& limits(std::size_t owner) const noexcept { return owners_[owner].with; }
 

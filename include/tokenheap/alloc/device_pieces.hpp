@@ -19,8 +19,8 @@ enum class piece_state : std::uint8_t {
   unmapped,  ///< addresses without memory
 };
 
-/// One piece of a segment; node 0 is nobody, out for ever, so that nothing merges with it.
-struct device_piece {
+/// One piece of a segment, a cache line; node 0 is nobody, out for ever, so that nothing merges with it.
+struct alignas(64) device_piece {
   std::size_t offset;  ///< the address
   std::size_t size;
   std::uint32_t left;  ///< neighbours in the segment
@@ -33,7 +33,8 @@ struct device_piece {
   std::uint32_t uses;   ///< the first record of another stream that uses it, or 0
   std::uint16_t owner;
   piece_state state;
-  bool known;  ///< in the table of addresses
+  bool fixed;  ///< of a fixed segment
+  bool large;  ///< of a segment for large requests
 };
 
 /// Keeps the pieces of all segments of one allocator; trusts its caller, which is the caching allocator.
@@ -56,15 +57,17 @@ class device_pieces {
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
 
   /// Makes sure that `count` nodes, at most 4, can be taken, and one more be known by its address.
-  [[nodiscard]] bool spare(std::size_t count) noexcept {
-    return (spares_ >= count || refill(count)) && table_.ensure(known_ + 1, nodes_.begin());
+  [[nodiscard]] TOKENHEAP_INLINE bool spare(std::size_t count) noexcept {
+    return (spares_ >= count || refill(count)) && table_.ensure(count_ + count, nodes_.begin());
   }
 
   /// Makes a piece without neighbours. Requires spare(1)
-  std::uint32_t make(std::size_t offset, std::size_t size, std::uint32_t segment, piece_state state) noexcept {
+  std::uint32_t make(std::size_t offset, std::size_t size, std::uint32_t segment, piece_state state, bool fixed,
+                     bool large) noexcept {
     const std::uint32_t n = take_spare();
     nodes_[n] = {.offset = offset, .size = size, .left = none, .right = none, .before = none, .after = none,
-                 .segment = segment, .shelf = 0, .slack = 0, .uses = 0, .owner = 0, .state = state, .known = false};
+                 .segment = segment, .shelf = 0, .slack = 0, .uses = 0, .owner = 0, .state = state, .fixed = fixed,
+                 .large = large};
     return n;
   }
 
@@ -74,7 +77,7 @@ class device_pieces {
     device_piece& a = nodes_[n];
     nodes_[r] = {.offset = a.offset + size, .size = a.size - size, .left = n, .right = a.right, .before = none,
                  .after = none, .segment = a.segment, .shelf = a.shelf, .slack = a.slack, .uses = 0, .owner = 0,
-                 .state = a.state, .known = false};
+                 .state = a.state, .fixed = a.fixed, .large = a.large};
     nodes_[a.right].left = r;
     a.right = r;
     a.size = size;
@@ -108,27 +111,16 @@ class device_pieces {
     __builtin_prefetch(&nodes_[nodes_[n].right], 1);
   }
 
-  /// Finds a piece by its address: one that is out, pending, or was given back a moment ago; or none.
+  /// Finds a piece by its address: one that is out, or was given back a moment ago; or none.
   [[nodiscard]] std::uint32_t find(std::size_t address) const noexcept { return table_.find(address, nodes_.begin()); }
-  void know(std::uint32_t n) noexcept {
-    nodes_[n].known = true;
-    ++known_;
-    table_.insert(n, nodes_.begin());
-  }
-  void forget(std::uint32_t n) noexcept {
-    nodes_[n].known = false;
-    --known_;
-    table_.erase(n, nodes_.begin());
-  }
+  void know(std::uint32_t n) noexcept { table_.insert(n, nodes_.begin()); }
+  void forget(std::uint32_t n) noexcept { table_.erase(n, nodes_.begin()); }
 
-  [[nodiscard]] bool is_valid() const noexcept {
+  /// Requires that `known` pieces are known
+  [[nodiscard]] bool is_valid(std::size_t known) const noexcept {
     std::size_t pieces = 0;
-    std::size_t known = 0;
-    for (std::uint32_t n = 1; n < used_; ++n) {
-      pieces += nodes_[n].state != piece_state::spare;
-      known += nodes_[n].state != piece_state::spare && nodes_[n].known;
-    }
-    return pieces == count_ && known == known_ && table_.count(nodes_.begin(), known_) == known_;
+    for (std::uint32_t n = 1; n < used_; ++n) pieces += nodes_[n].state != piece_state::spare;
+    return pieces == count_ && table_.count(nodes_.begin(), known) == known;
   }
 
  private:
@@ -159,7 +151,6 @@ class device_pieces {
   std::uint32_t spare_ = none;
   std::size_t spares_ = 0;
   std::size_t count_ = 0;
-  std::size_t known_ = 0;
 };
 
 }  // namespace v0

@@ -27,8 +27,10 @@ struct shelf_refusal {
 template <size_lists_shape Shape>
 struct device_shelf {
   size_lists<Shape> lists;
-  std::size_t cached = 0;  ///< bytes, the warm piece included
-  std::uint32_t warm = 0;
+  std::size_t listed = 0;     ///< bytes on the lists
+  std::size_t warm_size = 0;  ///< of the warm piece; 0 if there is none
+  std::uint32_t warm = 0;     ///< means nothing while there is none
+  std::uint32_t number = 0;
   std::uint32_t stream = 0;
   std::uint32_t pool = 0;            ///< 0 is the pool of everybody
   std::uint32_t first_growable = 0;  ///< segments that grow for this shelf
@@ -37,10 +39,13 @@ struct device_shelf {
   bool large = false;
   shelf_refusal refused;
   bool passed_over = false;  ///< its stream could not be waited for in this round
+
+  [[nodiscard]] bool is_warm(std::uint32_t n) const noexcept { return warm_size != 0 && warm == n; }
+  [[nodiscard]] std::size_t cached() const noexcept { return listed + warm_size; }
 };
 
 /// A stream that an allocator has met.
-template <device Device>
+template <device Device, class Shelf>
 struct met_stream {
   std::size_t offset = 0;  ///< the identity of the stream, under the name that the table looks for
   std::uint32_t before = 0;
@@ -50,7 +55,7 @@ struct met_stream {
   bool has_last = false;
   bool retired = false;
   bool lost = false;  ///< destroyed without notice: only a wait for the whole device makes its memory safe
-  std::uint32_t shelves[2 * memory_classes] = {};
+  Shelf* shelves[2 * memory_classes] = {};
   std::uint32_t first_other = 0;  ///< shelves of pools
 };
 
@@ -63,7 +68,7 @@ class device_shelves {
  public:
   using stream = typename Device::stream;
   using shelf = device_shelf<Shape>;
-  using entry = met_stream<Device>;
+  using entry = met_stream<Device, shelf>;
 
   explicit device_shelves(const Book& book) noexcept : streams_(book), table_(book), shelves_(book), book_(book) {}
   device_shelves(const device_shelves&) = delete;
@@ -76,16 +81,11 @@ class device_shelves {
   }
 
   /// The number of a stream that was met before, or 0.
-  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t find(stream s) noexcept {
-    if (recent_ != 0 && recent_id_ == s.id) [[likely]] return recent_;
-    const std::uint32_t n = table_.find(s.id, streams_.begin());
-    if (n != 0) note_recent(n);
-    return n;
-  }
+  [[nodiscard]] std::uint32_t find(stream s) const noexcept { return table_.find(s.id, streams_.begin()); }
   /// The same, and meets it now if need be; 0 when the source of the bookkeeping has no more.
-  [[nodiscard]] TOKENHEAP_INLINE std::uint32_t meet(stream s) noexcept {
-    if (const std::uint32_t n = find(s); n != 0) [[likely]] return n;
-    return enter(s);
+  [[nodiscard]] std::uint32_t meet(stream s) noexcept {
+    const std::uint32_t n = find(s);
+    return n != 0 ? n : enter(s);
   }
   [[nodiscard]] TOKENHEAP_COLD std::uint32_t enter(stream s) noexcept {
     if (!streams_.ensure(stream_count_ + 1) || !table_.ensure(stream_count_, streams_.begin())) return 0;
@@ -94,22 +94,40 @@ class device_shelves {
     streams_[n].offset = s.id;
     streams_[n].stream = s;
     table_.insert(n, streams_.begin());
-    note_recent(n);
+    forget_recent();
     return n;
+  }
+
+  /// The shelf of a stream that asks or gives, opened if need be; null when the source of the bookkeeping has no more.
+  ///
+  /// A stream that was said to end and is named again goes on; somebody may wait for its event, which stays.
+  [[nodiscard]] TOKENHEAP_INLINE shelf* at(stream s, std::uint32_t pool, memory_class of, bool large) noexcept {
+    if (is_recent(s) && pool == 0) [[likely]]
+      if (shelf* const found = recent_entry_->shelves[place(of, large)]; found != nullptr) [[likely]] return found;
+    return look_up(s, pool, of, large);
+  }
+  /// True if a shelf is of a stream that was just looked up and goes on.
+  [[nodiscard]] TOKENHEAP_INLINE bool is_of(const shelf& one, stream s) const noexcept {
+    return is_recent(s) && one.stream == recent_;
+  }
+  /// Says that a stream ends: its next use is looked up again.
+  void retire(std::uint32_t met) noexcept {
+    streams_[met].retired = true;
+    forget_recent();
   }
 
   /// The shelf of a stream, or 0. Requires a number of a stream that was met
   [[nodiscard]] std::uint32_t find(std::uint32_t met, std::uint32_t pool, memory_class of, bool large) const noexcept {
     const entry& e = streams_[met];
-    if (pool == 0) [[likely]] return e.shelves[place(of, large)];
+    if (pool == 0) return e.shelves[place(of, large)] != nullptr ? e.shelves[place(of, large)]->number : 0;
     std::uint32_t n = e.first_other;
     while (n != 0 && !(shelves_[n]->pool == pool && shelves_[n]->of == of && shelves_[n]->large == large))
       n = shelves_[n]->next;
     return n;
   }
   [[nodiscard]] std::uint32_t open(std::uint32_t met, std::uint32_t pool, memory_class of, bool large) noexcept {
-    if (const std::uint32_t n = find(met, pool, of, large); n != 0) [[likely]] return n;
-    return make(met, pool, of, large);
+    const std::uint32_t n = find(met, pool, of, large);
+    return n != 0 ? n : make(met, pool, of, large);
   }
 
   [[nodiscard]] shelf& operator[](std::uint32_t n) noexcept { return *shelves_[n]; }
@@ -121,9 +139,18 @@ class device_shelves {
   [[nodiscard]] std::uint32_t streams_end() const noexcept { return stream_count_; }
 
  private:
-  void note_recent(std::uint32_t n) noexcept {
-    recent_ = n;
-    recent_id_ = streams_[n].offset;
+  [[nodiscard]] TOKENHEAP_INLINE bool is_recent(stream s) const noexcept { return recent_ != 0 && recent_id_ == s.id; }
+  void forget_recent() noexcept { recent_ = 0; }
+
+  [[nodiscard]] TOKENHEAP_NOINLINE shelf* look_up(stream s, std::uint32_t pool, memory_class of, bool large) noexcept {
+    const std::uint32_t met = meet(s);
+    if (met == 0) return nullptr;
+    recent_ = met;
+    recent_id_ = s.id;
+    recent_entry_ = &streams_[met];
+    recent_entry_->retired = false;
+    const std::uint32_t n = open(met, pool, of, large);
+    return n != 0 ? shelves_[n] : nullptr;
   }
   [[nodiscard]] static constexpr std::size_t place(memory_class of, bool large) noexcept {
     return 2 * static_cast<std::size_t>(of) + static_cast<std::size_t>(large);
@@ -136,13 +163,14 @@ class device_shelves {
     const std::uint32_t n = shelf_count_++;
     shelf* const made = ::new (room.data) shelf{};
     shelves_[n] = made;
+    made->number = n;
     made->stream = met;
     made->pool = pool;
     made->of = of;
     made->large = large;
     entry& e = streams_[met];
     if (pool == 0) {
-      e.shelves[place(of, large)] = n;
+      e.shelves[place(of, large)] = made;
     } else {
       made->next = e.first_other;
       e.first_other = n;
@@ -156,8 +184,10 @@ class device_shelves {
   [[no_unique_address]] Book book_;
   std::uint32_t stream_count_ = 1;
   std::uint32_t shelf_count_ = 1;
+  // the stream of the call before; 0 is none
   std::uint32_t recent_ = 0;
   std::uint64_t recent_id_ = 0;
+  entry* recent_entry_ = nullptr;
 };
 
 }  // namespace v0
