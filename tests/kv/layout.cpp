@@ -193,6 +193,34 @@ TEST_CASE("no byte is used twice in any format, order and arrangement, and paddi
   CHECK(tried > 15'000);
 }
 
+TEST_CASE("scales stand in the order of their numbers", "[kv][layout]") {
+  for (const auto place : {kv::scale_place::page, kv::scale_place::beside}) {
+    kv::layout l{.layers = 2, .kv_heads = 3, .head_size = 32, .type = dtype::nvfp4, .block_tokens = 5,
+                 .scales = kv::default_scaling(dtype::nvfp4, place)};
+    const std::size_t first = l.scale_offset_of({1, 1, 0, 0});
+    CHECK(first == (place == kv::scale_place::page ? 3 * 272 + 240 : 3 * 30));
+    CHECK(l.scale_offset_of({1, 1, 0, 0}, 1) == first + 1);
+    CHECK(l.scale_offset_of({1, 1, 1, 0}) == first + 2);
+    CHECK(l.scale_offset_of({1, 1, 0, 1}) == first + 3 * 2);
+    l.order = kv::axis_order::hnd;
+    CHECK(l.scale_offset_of({1, 1, 0, 1}) == first + 2);
+    CHECK(l.scale_offset_of({1, 1, 1, 0}) == first + 5 * 2);
+  }
+}
+
+TEST_CASE("an alignment is that of the largest part of a row, or of scales in the page", "[kv][layout]") {
+  kv::layout l{.layers = 1, .kv_heads = 1, .head_size = 6, .type = dtype::int8, .planes = 1};
+  CHECK(l.alignment() == 1);
+  l.tail_size = 3;
+  CHECK(l.alignment() == 2);
+  l.scales = kv::default_scaling(dtype::int8, kv::scale_place::row);
+  CHECK(l.alignment() == 4);
+  CHECK((l.row_scales_at() == 8 && l.tail_at() == 12 && l.head_bytes() == 20));
+  l.scales.place = kv::scale_place::page;
+  CHECK(l.alignment() == 16);
+  CHECK(kv::layout{.layers = 1, .kv_heads = 1, .head_size = 6, .type = dtype::float32}.alignment() == 4);
+}
+
 TEST_CASE("an engine's strides put no two blocks over each other", "[kv][layout]") {
   // every accepted choice is marked byte by byte; how many blocks there are matters where they are the inner ones
   std::size_t taken = 0, refused = 0;
