@@ -46,7 +46,7 @@ int steps() {
   const std::uint64_t step = pool.begin_step();  // the step that reads and writes them goes to the device
   EXPECT(request->close() == errc::ok);          // the user went away meanwhile
   EXPECT(pool.stats().in_flight == 3 && pool.stats().free == 1);
-  EXPECT(pool.settle(step) == errc::ok);         // the device is done with it
+  EXPECT(pool.settle(step) == errc::ok);  // the device is done with it
   EXPECT(pool.stats().in_flight == 0 && pool.stats().free == 4);
   // [steps]
   return 0;
@@ -62,7 +62,8 @@ int streams() {
   tokenheap::sim_stream compute, offload;
   EXPECT(device.allocate(4 * bytes, memory) && device.allocate_pinned(4 * bytes, host));
   EXPECT(device.create_stream_nonblocking(compute) && device.create_stream_nonblocking(offload));
-  auto opened = kv::block_pool<copied>::open({.blocks = 4, .name = "streams"}, kv::tensor{memory, 4 * bytes, shape, false});
+  auto opened =
+      kv::block_pool<copied>::open({.blocks = 4, .name = "streams"}, kv::tensor{memory, 4 * bytes, shape, false});
   if (!opened) return 1;
   auto& pool = *opened;
   std::vector<kv::token> prompt(64);

@@ -36,11 +36,11 @@ int main() {
 
   // [refused]
   kv::plan<pool_type> step;
-  EXPECT(step.grow(*first, 16) == errc::ok);         // 1 block more
-  EXPECT(step.open(pool, c).code == errc::ok);       // 5 blocks, where 2 are left beside the watermark
+  EXPECT(step.grow(*first, 16) == errc::ok);    // 1 block more
+  EXPECT(step.open(pool, c).code == errc::ok);  // 5 blocks, where 2 are left beside the watermark
   const kv::admission no = step.commit();
   EXPECT(no.code == errc::out_of_memory && step.refused() == 1);
-  EXPECT(first->blocks().size() == 4);               // nothing has happened
+  EXPECT(first->blocks().size() == 4);  // nothing has happened
   char line[400];
   kv::describe(no, line, sizeof line);
   std::puts(line);
@@ -48,13 +48,13 @@ int main() {
 
   // [what_if]
   step.clear();
-  EXPECT(step.close(*second) == errc::ok);           // what if this one were preempted
+  EXPECT(step.close(*second) == errc::ok);  // what if this one were preempted
   EXPECT(step.grow(*first, 16) == errc::ok);
   const auto shorter = prompt_of(48, 2000);
   EXPECT(step.open(pool, shorter).code == errc::ok);
-  EXPECT(step.would_fit() && second->is_open());     // a look changes nothing
+  EXPECT(step.would_fit() && second->is_open());  // a look changes nothing
   EXPECT(step.commit());
-  sequence third = step.take(2);                     // its place in the list
+  sequence third = step.take(2);  // its place in the list
   EXPECT(!second->is_open() && third.blocks().size() == 3 && first->blocks().size() == 5);
   // [what_if]
 

@@ -10,7 +10,10 @@ using namespace kit;
 
 TEST_CASE("an admission says where all blocks are, in one line and in the words of a failure", "[kv][admission]") {
   auto pool = pool_of(8, 4);
-  { auto done = opened(pool, count_up(12)); REQUIRE(done.publish(12) == errc::ok); }
+  {
+    auto done = opened(pool, count_up(12));
+    REQUIRE(done.publish(12) == errc::ok);
+  }
   auto runs = opened(pool, count_up(8, 100));
   const auto fits = pool.would_fit(count_up(16));
   CHECK(fits);
@@ -31,8 +34,10 @@ TEST_CASE("an admission says where all blocks are, in one line and in the words 
   char line[400];
   tokenheap::kv::describe(no, line, sizeof line);
   CHECK(std::string(line) ==
-        "pool 'kv': out of memory: need 4 blocks beside 3 found, room for 3 of 8: free 3, evictable 3, live 2, pinned 0, in "
-        "flight 0, reserved 0, watermark 0; longest prompt that fits: 24 tokens; fix: shorten the prompt by the missing blocks, "
+        "pool 'kv': out of memory: need 4 blocks beside 3 found, room for 3 of 8: free 3, evictable 3, live 2, pinned "
+        "0, in "
+        "flight 0, reserved 0, watermark 0; longest prompt that fits: 24 tokens; fix: shorten the prompt by the "
+        "missing blocks, "
         "close a sequence, or open a larger pool");
   char few[10];
   CHECK(tokenheap::kv::describe(no, few, sizeof few) == 9);

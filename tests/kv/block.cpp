@@ -163,7 +163,8 @@ TEST_CASE("nothing is left of handles that ended in any order", "[kv][block]") {
   CHECK(pool.is_valid());
 }
 
-TEST_CASE("what is published or shared is not written, and what cannot be published stays as it was", "[kv][block][bad]") {
+TEST_CASE("what is published or shared is not written, and what cannot be published stays as it was",
+          "[kv][block][bad]") {
   const kit::recorder reports;
   tokenheap::host_source heap;
   auto pool = pool_with_bytes(heap, 4);

@@ -44,11 +44,16 @@ TEST_CASE("blocks are found, copied and wiped by the CPU, or by the callbacks", 
   CHECK(bytes[shape.block_bytes()] == 9);
   CHECK(bytes.back() == 0);
 
-  struct calls { int copies = 0; std::size_t wiped = 0; } seen;
+  struct calls {
+    int copies = 0;
+    std::size_t wiped = 0;
+  } seen;
   kv::block_memory device;
-  device.open({.blocks = 3,
-               .copy = {[](void* user, kv::block_id, kv::block_id) noexcept { ++static_cast<calls*>(user)->copies; }, &seen},
-               .wipe = {[](void* user, const kv::block_id*, std::size_t n) noexcept { static_cast<calls*>(user)->wiped += n; }, &seen}});
+  device.open(
+      {.blocks = 3,
+       .copy = {[](void* user, kv::block_id, kv::block_id) noexcept { ++static_cast<calls*>(user)->copies; }, &seen},
+       .wipe = {[](void* user, const kv::block_id*, std::size_t n) noexcept { static_cast<calls*>(user)->wiped += n; },
+                &seen}});
   CHECK((device.can_copy() && device.can_wipe()));
   device.copy(0, 1);
   device.wipe(ids, 2);

@@ -49,7 +49,8 @@ TEST_CASE("a fence keeps what was given back while steps run, in order", "[kv][f
   CHECK(fence.is_valid());
 }
 
-TEST_CASE("62: a block that a running step uses is handed out after its step, and not before", "[kv][fence][scenario]") {
+TEST_CASE("62: a block that a running step uses is handed out after its step, and not before",
+          "[kv][fence][scenario]") {
   auto pool = pool_of<pool_of_steps>(4, 4);
   auto a = opened(pool, count_up(12));
   const auto step = pool.begin_step();
@@ -147,14 +148,19 @@ TEST_CASE("steps, sequences and settling at random: nothing of a running step is
   for (int round = 0; round < 20000; ++round) {
     CAPTURE(round);
     switch (random() % 6) {
-      case 0: begun = pool.begin_step(); break;
+      case 0:
+        begun = pool.begin_step();
+        break;
       case 1:
         if (settled < begun) REQUIRE(pool.settle(settled += 1 + random() % (begun - settled)) == errc::ok);
         break;
       case 2:
       case 4: {
         auto made = stepped_sequence::open(pool, joined(count_up(random() % 20), count_up(1 + random() % 9, 50)));
-        if (!made) { ++refused; break; }
+        if (!made) {
+          ++refused;
+          break;
+        }
         fresh(*made, made->cached_tokens() / 4);
         all.push_back(std::move(*made));
         break;
@@ -190,7 +196,8 @@ TEST_CASE("73: threads share a pool whose steps go on", "[kv][fence]") {
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&pool, t] {
       for (int round = 0; round < 500; ++round) {
-        auto made = kv::sequence<kv::block_pool<shared_steps>>::open(pool, count_up(8, static_cast<kv::token>(t % 3) * 100));
+        auto made =
+            kv::sequence<kv::block_pool<shared_steps>>::open(pool, count_up(8, static_cast<kv::token>(t % 3) * 100));
         if (made) static_cast<void>(made->publish(8));
         if (round % 4 == 0) {
           const auto step = pool.begin_step();

@@ -52,7 +52,8 @@ struct scene {
     static_cast<void>(device.allocate(blocks * shape.block_bytes(), memory));
     static_cast<void>(device.allocate_pinned(shape.block_bytes(), host));
     for (sim_stream& s : lanes) static_cast<void>(device.create_stream_nonblocking(s));
-    return pool_type::open({.blocks = blocks, .block_tokens = 4}, kv::tensor{memory, blocks * shape.block_bytes(), shape, false});
+    return pool_type::open({.blocks = blocks, .block_tokens = 4},
+                           kv::tensor{memory, blocks * shape.block_bytes(), shape, false});
   }
   scene() noexcept {
     if constexpr (by_stream) {
@@ -69,7 +70,8 @@ struct scene {
       if (!s) continue;
       std::uint64_t step = 0;
       if constexpr (by_step) step = pool->begin_step();
-      for (const kv::block_id id : s->blocks()) static_cast<void>(device.launch_write(lanes[0], pool->data(id), shape.block_bytes()));
+      for (const kv::block_id id : s->blocks())
+        static_cast<void>(device.launch_write(lanes[0], pool->data(id), shape.block_bytes()));
       static_cast<void>(s->publish(4));
       static_cast<void>(s->close());  // the step is still running
       static_cast<void>(step);

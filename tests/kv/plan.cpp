@@ -35,7 +35,10 @@ picture of(pool_type& pool) {
 TEST_CASE("a plan takes all or nothing, and a look changes nothing", "[kv][plan]") {
   auto pool = pool_of(10, 4);
   auto runs = opened(pool, count_up(8, 500));
-  { auto done = opened(pool, count_up(16)); REQUIRE(done.publish(16) == errc::ok); }
+  {
+    auto done = opened(pool, count_up(16));
+    REQUIRE(done.publish(16) == errc::ok);
+  }
   const auto prompt = count_up(17), other = count_up(4, 900);
   const picture before = of(pool);
 
@@ -54,6 +57,7 @@ TEST_CASE("a plan takes all or nothing, and a look changes nothing", "[kv][plan]
   CHECK(step.refused() == 3);
   CHECK(no.need == 6);
   CHECK(no.room == 4);
+  CHECK(no.longest == 0);
   CHECK(no.evictable == 4);
   CHECK(of(pool) == before);
   CHECK(pool.is_valid());
@@ -77,8 +81,14 @@ TEST_CASE("a plan takes all or nothing, and a look changes nothing", "[kv][plan]
 
 TEST_CASE("14: what one request of a plan found is not evicted by another one of it", "[kv][plan][scenario]") {
   auto pool = pool_of(6, 4);
-  { auto a = opened(pool, count_up(8)); REQUIRE(a.publish(8) == errc::ok); }
-  { auto b = opened(pool, count_up(8, 100)); REQUIRE(b.publish(8) == errc::ok); }
+  {
+    auto a = opened(pool, count_up(8));
+    REQUIRE(a.publish(8) == errc::ok);
+  }
+  {
+    auto b = opened(pool, count_up(8, 100));
+    REQUIRE(b.publish(8) == errc::ok);
+  }
   const auto longer = count_up(12), beside = count_up(12, 100);
   // 2 free and 4 cached, all four found: alone, the first would have evicted from the second
   plan step;
@@ -255,10 +265,12 @@ TEST_CASE("plans at random agree with looks, and a refusal leaves everything as 
     std::vector<std::size_t> places;
     while (opens < 3 && random() % 2 == 0) {
       ++opens;
-      prompts.push_back(joined(count_up(random() % 16), count_up(1 + random() % 12, static_cast<kv::token>(random() % 3) * 50)));
+      prompts.push_back(
+          joined(count_up(random() % 16), count_up(1 + random() % 12, static_cast<kv::token>(random() % 3) * 50)));
       const auto fit = static_cast<kv::admit>(random() % 3);
       const std::size_t place = step.size();
-      if (step.open(pool, prompts.back(), {.expected_tokens = random() % 40, .fit = fit}).code == errc::ok) places.push_back(place);
+      if (step.open(pool, prompts.back(), {.expected_tokens = random() % 40, .fit = fit}).code == errc::ok)
+        places.push_back(place);
     }
     const picture before = of(pool);
     const bool fits = static_cast<bool>(step.would_fit());

@@ -16,7 +16,8 @@ using audit = kv::pool_audit<books_type>;
 
 }  // namespace
 
-TEST_CASE("books that agree are found valid, and a reference too many or a block in two places is seen", "[kv][audit]") {
+TEST_CASE("books that agree are found valid, and a reference too many or a block in two places is seen",
+          "[kv][audit]") {
   books_type books;
   REQUIRE(books.open({.blocks = 6, .block_tokens = 2}).code == errc::ok);
   kv::block_id ids[3];

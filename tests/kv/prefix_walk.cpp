@@ -6,7 +6,8 @@
 
 using namespace kit;
 
-TEST_CASE("a walk counts blocks over many steps, those that nobody holds apart, and stops where the prompt differs", "[kv][walk]") {
+TEST_CASE("a walk counts blocks over many steps, those that nobody holds apart, and stops where the prompt differs",
+          "[kv][walk]") {
   kv::pool_state<kv::default_policy> books;
   REQUIRE(books.open({.blocks = 300, .block_tokens = 2}).code == errc::ok);
   const auto root = books.index().hold_root({});

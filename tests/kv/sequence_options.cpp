@@ -43,7 +43,9 @@ TEST_CASE("56: a block is worth what the range of its first token says", "[kv][s
   CHECK(priorities({range(0, 65, 80), range(65, 129, 30)}, 64, 192) == std::vector<int>{80, 80, 30});
   CHECK(priorities({range(127, 193, 80)}, 64, 256) == std::vector<int>{0, 0, 80, 80});
   CHECK(priorities({range(0, 64, 80), range(66, 67, 50)}, 64, 256) == std::vector<int>{80, 0, 0, 0});
-  const auto refused = [](std::vector<kv::retained_range> ranges) { return kv::sequence_options{.retention = ranges}.why_not() != nullptr; };
+  const auto refused = [](std::vector<kv::retained_range> ranges) {
+    return kv::sequence_options{.retention = ranges}.why_not() != nullptr;
+  };
   CHECK(refused({range(0, ~std::size_t{0}, 80), range(64, 128, 50)}));
   CHECK(refused({range(0, 64, 80), range(63, 128, 50)}));
   CHECK(refused({range(64, 64, 80)}));

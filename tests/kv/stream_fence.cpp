@@ -39,20 +39,26 @@ struct bench {
 
   // from and to are told to their fences only where `fenced`
   void offload(std::size_t lane, kv::block_id from, kv::block_id to, bool fenced) {
-    if (fenced) REQUIRE((blocks.before(lane, block_use::read, &from, 1) == errc::ok && slots.before(lane, block_use::write, &to, 1) == errc::ok));
+    if (fenced)
+      REQUIRE((blocks.before(lane, block_use::read, &from, 1) == errc::ok &&
+               slots.before(lane, block_use::write, &to, 1) == errc::ok));
     REQUIRE(device.copy(slot(to), block(from), bytes, lanes[lane]));
     blocks.after(lane, block_use::read, &from, 1);
     slots.after(lane, block_use::write, &to, 1);
   }
   void load(std::size_t lane, kv::block_id from, kv::block_id to, bool fenced) {
-    if (fenced) REQUIRE((slots.before(lane, block_use::read, &from, 1) == errc::ok && blocks.before(lane, block_use::write, &to, 1) == errc::ok));
+    if (fenced)
+      REQUIRE((slots.before(lane, block_use::read, &from, 1) == errc::ok &&
+               blocks.before(lane, block_use::write, &to, 1) == errc::ok));
     REQUIRE(device.copy(block(to), slot(from), bytes, lanes[lane]));
     slots.after(lane, block_use::read, &from, 1);
     blocks.after(lane, block_use::write, &to, 1);
   }
   // the first part of a block is copied into another one
   void partial_copy(std::size_t lane, kv::block_id from, kv::block_id to, bool fenced) {
-    if (fenced) REQUIRE((blocks.before(lane, block_use::read, &from, 1) == errc::ok && blocks.before(lane, block_use::write, &to, 1) == errc::ok));
+    if (fenced)
+      REQUIRE((blocks.before(lane, block_use::read, &from, 1) == errc::ok &&
+               blocks.before(lane, block_use::write, &to, 1) == errc::ok));
     REQUIRE(device.copy(block(to), block(from), bytes / 2, lanes[lane]));
     blocks.after(lane, block_use::read, &from, 1);
     blocks.after(lane, block_use::write, &to, 1);
@@ -198,7 +204,8 @@ class traffic {
     std::vector<sim_access> touches;
     for (std::size_t at = 0; at * 4 < s.length(); ++at) {
       const bool writes = (at + 1) * 4 > from;
-      touches.push_back({pool().data(s.blocks()[at]), shape_.block_bytes(), writes ? sim_access::write : sim_access::read});
+      touches.push_back(
+          {pool().data(s.blocks()[at]), shape_.block_bytes(), writes ? sim_access::write : sim_access::read});
     }
     REQUIRE(device_.launch(lanes_[0], touches.data(), touches.size()));
     REQUIRE(s.publish(s.length()) == errc::ok);
@@ -207,7 +214,9 @@ class traffic {
   void step() {
     switch (random_() % 5) {
       case 0:
-      case 1: open(); break;
+      case 1:
+        open();
+        break;
       case 2:
         if (!all_.empty()) {
           auto& s = all_[random_() % all_.size()];

@@ -305,7 +305,9 @@ concept holds_blocks_back = block_fence<F> && self_checking<F> && counts_itself<
 template <class P>
 concept names_a_fence = requires { typename P::fence; } && block_fence<typename P::fence>;
 
-/// The bundle of choices for a block pool: lock, guard, prefixes, evict, events, scrub, fence. Inherit `kv::default_policy`.
+/// The bundle of choices for a block pool: lock, guard, prefixes, evict, events, scrub, fence.
+///
+/// Inherit `kv::default_policy` and override by name.
 template <class P>
 concept pool_policy = names_a_lock<P> && names_a_guard<P> && names_an_index<P> && names_an_order<P> &&
                       names_events<P> && names_a_scrub<P> && names_a_fence<P>;

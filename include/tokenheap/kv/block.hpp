@@ -106,7 +106,8 @@ class block : public detail::block_handle<Policy> {
   ///           `unsupported` without the cache, `out_of_memory` for the key; the handle then goes on
   [[nodiscard]] result<published_block<Policy>> publish(const prefix_key& key, std::span<const token> tokens) noexcept;
   /// The same behind another published block.
-  [[nodiscard]] result<published_block<Policy>> publish(const published_block<Policy>& parent, std::span<const token> tokens) noexcept;
+  [[nodiscard]] result<published_block<Policy>> publish(const published_block<Policy>& parent,
+                                                        std::span<const token> tokens) noexcept;
 
   /// Gives the block back; `stale_handle` if somebody already did so behind this handle's back.
   errc close() noexcept {
@@ -135,8 +136,11 @@ class block : public detail::block_handle<Policy> {
     return state_->is_writable(key_.id) ? errc::ok : errc::in_use;
   }
   [[nodiscard]] failure refusal(errc code) const noexcept {
-    return {.code = code, .pool = state_ != nullptr ? state_->options().name : "closed pool", .what = "a block to be published, by id",
-            .need = key_.id, .fix = "publish whole blocks that nobody else holds, in a pool with a cache"};
+    return {.code = code,
+            .pool = state_ != nullptr ? state_->options().name : "closed pool",
+            .what = "a block to be published, by id",
+            .need = key_.id,
+            .fix = "publish whole blocks that nobody else holds, in a pool with a cache"};
   }
   [[nodiscard]] published_block<Policy> finish(column<block_id>&& prefix, typename state::position root,
                                                std::span<const token> tokens) noexcept;
@@ -183,7 +187,9 @@ class published_block : public detail::block_handle<Policy> {
     ++books->promises().pinned;
   }
 
-  [[nodiscard]] const void* data() const noexcept { return state_ != nullptr ? state_->memory().address(key_.id) : nullptr; }
+  [[nodiscard]] const void* data() const noexcept {
+    return state_ != nullptr ? state_->memory().address(key_.id) : nullptr;
+  }
 
   [[nodiscard]] published_block share() noexcept {
     column<block_id> same;
@@ -246,7 +252,8 @@ result<published_block<Policy>> block<Policy>::publish(const prefix_key& key, st
 }
 
 template <pool_policy Policy>
-result<published_block<Policy>> block<Policy>::publish(const published_block<Policy>& parent, std::span<const token> tokens) noexcept {
+result<published_block<Policy>> block<Policy>::publish(const published_block<Policy>& parent,
+                                                       std::span<const token> tokens) noexcept {
   column<block_id> prefix;
   const std::size_t place = parent.prefix_.size();
   if (state_ == nullptr || parent.state_ == nullptr) return refusal(errc::not_open);

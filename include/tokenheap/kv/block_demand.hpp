@@ -23,22 +23,23 @@ namespace kv {
 /// Cost      O(blocks found and taken)
 template <class Books>
 struct block_demand {
-  block_id* ids = nullptr;   ///< the list of the request; those that are taken go to `ids + from`
+  block_id* ids = nullptr;  ///< the list of the request; those that are taken go to `ids + from`
   std::size_t from = 0;
-  std::size_t need = 0;      ///< blocks to take
-  std::size_t more = 0;      ///< blocks that must be there besides
-  std::size_t keep = 0;      ///< of these: promised to the request when it begins
-  std::size_t own = 0;       ///< promised to it before, and once it is taken: what is left
-  std::size_t used = 0;      ///< of the promise, by what was taken
-  bool opens = false;        ///< it begins: the watermark is not for it
-  std::size_t found = 0;     ///< of a prompt: the first blocks of `ids`
-  std::size_t cached = 0;    ///< of these, where there is no list: those that nobody holds
-  bool shared = false;       ///< of growth: the last block is to be copied first
+  std::size_t need = 0;    ///< blocks to take
+  std::size_t more = 0;    ///< blocks that must be there besides
+  std::size_t keep = 0;    ///< of these: promised to the request when it begins
+  std::size_t own = 0;     ///< promised to it before, and once it is taken: what is left
+  std::size_t used = 0;    ///< of the promise, by what was taken
+  bool opens = false;      ///< it begins: the watermark is not for it
+  std::size_t found = 0;   ///< of a prompt: the first blocks of `ids`
+  std::size_t cached = 0;  ///< of these, where there is no list: those that nobody holds
+  bool shared = false;     ///< of growth: the last block is to be copied first
   partial_match part{};
-  std::size_t asked = 0;     ///< tokens of a prompt that count as asked for
+  std::size_t asked = 0;  ///< tokens of a prompt that count as asked for
 
   /// Looks for the first `matchable` blocks of a prompt; `part.tokens` says how many tokens a partial match may end at.
-  void look(Books& books, typename Books::position root, const token* prompt, std::size_t matchable, std::size_t blocks) noexcept {
+  void look(Books& books, typename Books::position root, const token* prompt, std::size_t matchable,
+            std::size_t blocks) noexcept {
     opens = true;
     found = from = matchable == 0 ? 0 : books.index().match(root, prompt, matchable, ids);
     need = blocks - found;
@@ -75,10 +76,19 @@ struct block_demand {
   TOKENHEAP_COLD admission judge(const Books& books, errc code) const noexcept {
     const pool_stats now = books.stats();
     const std::size_t kept = books.kept_back(opens, own) + hits(books);
-    admission a{.code = code, .pool = books.options().name, .need = need + more, .found = found,
-                .room = now.available() > kept ? now.available() - kept : 0, .total = now.total, .free = now.free,
-                .evictable = now.cached, .live = now.live, .pinned = now.pinned, .in_flight = now.in_flight,
-                .reserved = now.reserved, .watermark = books.options().watermark};
+    admission a{.code = code,
+                .pool = books.options().name,
+                .need = need + more,
+                .found = found,
+                .room = now.available() > kept ? now.available() - kept : 0,
+                .total = now.total,
+                .free = now.free,
+                .evictable = now.cached,
+                .live = now.live,
+                .pinned = now.pinned,
+                .in_flight = now.in_flight,
+                .reserved = now.reserved,
+                .watermark = books.options().watermark};
     a.longest = (found + a.room) * books.options().block_tokens;
     if (code == errc::too_large) a.longest = now.total * books.options().block_tokens;
     if (a) return a;

@@ -43,7 +43,8 @@ class plan {
 
   /// A request that is to begin; its place in the list is `size()` before the call.
   [[nodiscard]] failure open(Pool& pool, std::span<const token> prompt, const options& with = {}) noexcept {
-    if (pool.state_ == nullptr) return {.code = errc::not_open, .pool = "closed pool", .what = "a sequence", .fix = "open the pool first"};
+    if (pool.state_ == nullptr)
+      return {.code = errc::not_open, .pool = "closed pool", .what = "a sequence", .fix = "open the pool first"};
     if (!add(pool.state_)) return no_memory(pool.state_);
     entry& e = entries_[size_];
     e = {.does = action::open, .books = pool.state_, .prompt = prompt, .with = with};
@@ -150,7 +151,10 @@ class plan {
     return tallies_[at];
   }
   [[nodiscard]] static failure no_memory(const state* books) noexcept {
-    return {.code = errc::out_of_memory, .pool = books->options().name, .what = "the list of a plan", .fix = "free some memory"};
+    return {.code = errc::out_of_memory,
+            .pool = books->options().name,
+            .what = "the list of a plan",
+            .fix = "free some memory"};
   }
 
   [[nodiscard]] static admission over() noexcept {
@@ -165,6 +169,8 @@ class plan {
   }
 
   [[nodiscard]] admission look() noexcept;
+  void let_ends_go() noexcept;
+  void take_marks_back(std::size_t looked) noexcept;
   [[nodiscard]] errc look_at(entry& e) noexcept;
   void let_roots_go(std::size_t n) noexcept;
   void carry_out() noexcept;
@@ -209,11 +215,13 @@ errc plan<Pool>::look_at(entry& e) noexcept {
   return no.code;
 }
 
-// Under the locks. References of sequences that end are taken away and those of blocks that are found are added, without
-// moving a block, so that each request sees what the ones before it would leave; then all of that is taken back.
 template <class Pool>
-admission plan<Pool>::look() noexcept {
-  for (std::size_t at = 0; at < pools_; ++at) tallies_[at] = {.books = tallies_[at].books};
+void plan<Pool>::let_ends_go() noexcept {
+  for (std::size_t at = 0; at < pools_; ++at) {
+    state* const books = tallies_[at].books;
+    tallies_[at] = {};
+    tallies_[at].books = books;
+  }
   for (std::size_t at = 0; at < size_; ++at) {
     entry& e = entries_[at];
     if (e.does != action::close) continue;
@@ -227,6 +235,26 @@ admission plan<Pool>::look() noexcept {
     }
     sum.drawn += e.of->reserved_;
   }
+}
+
+// those of the first `looked` requests, and of all that end
+template <class Pool>
+void plan<Pool>::take_marks_back(std::size_t looked) noexcept {
+  for (std::size_t at = 0; at < size_; ++at) {
+    const entry& e = entries_[at];
+    if (e.does == action::close) {
+      for (const block_id id : e.of->blocks()) e.books->mark(id);
+    } else if (at < looked) {
+      for (std::size_t k = 0; k < e.d.found; ++k) e.books->unmark(e.d.ids[k]);
+    }
+  }
+}
+
+// Under the locks. References of sequences that end are taken away and those of blocks that are found are added, without
+// moving a block, so that each request sees what the ones before it would leave; then all of that is taken back.
+template <class Pool>
+admission plan<Pool>::look() noexcept {
+  let_ends_go();
   admission said{};
   std::size_t looked = 0;
   for (; looked < size_ && said; ++looked) {
@@ -245,17 +273,13 @@ admission plan<Pool>::look() noexcept {
     said.need = sum.taken;
     const std::size_t less = sum.hits + sum.kept(), have = e.books->available() + sum.gained;
     said.room = have > less ? have - less : 0;
+    // what is left for this request beside those before it
+    const std::size_t others = sum.taken - e.d.need - e.d.more;
+    const std::size_t rest = said.room > others ? said.room - others : 0;
+    said.longest = (e.d.found + rest) * e.books->options().block_tokens;
   }
   refused_ = said ? size_ : looked - 1;
-  for (std::size_t at = 0; at < looked; ++at) {
-    const entry& e = entries_[at];
-    for (std::size_t k = 0; k < e.d.found; ++k) e.books->unmark(e.d.ids[k]);
-  }
-  for (std::size_t at = 0; at < size_; ++at) {
-    const entry& e = entries_[at];
-    if (e.does != action::close) continue;
-    for (const block_id id : e.of->blocks()) e.books->mark(id);
-  }
+  take_marks_back(looked);
   return said;
 }
 

@@ -24,8 +24,8 @@ namespace kv {
 /// Keeps the books of one `block_pool`; sequences share it with the pool and outlive it safely.
 ///
 /// Made by `block_pool::open` and not for use alone. A block is live while it is referenced. Then it may wait for its
-/// fence; after that a published one is cached, and any other is free. Handed out are first the free ones, the latest released first, then those never
-/// used, by id, then the cached ones in the order of the policy.
+/// fence; after that a published one is cached, and any other is free. Handed out are first the free ones, the latest
+/// released first, then those never used, by id, then the cached ones in the order of the policy.
 ///
 /// Requires  the lock held, except for open and copy
 /// Threads   not safe; `lock()` is there for its users
@@ -53,7 +53,8 @@ class pool_state : public block_states {
       room = room && events_.open(end_, with.block_tokens, with.seed);
     }
     if (!room) {
-      return detail::refuse(errc::out_of_memory, with, "rows of a block pool, in blocks", with.blocks, max_blocks, "use fewer blocks");
+      return detail::refuse(errc::out_of_memory, with, "rows of a block pool, in blocks", with.blocks, max_blocks,
+                            "use fewer blocks");
     }
     if (!with.cache) return {};
     result<prefixes> made = prefixes::open(
@@ -267,7 +268,8 @@ class pool_state : public block_states {
 
   [[nodiscard]] pool_stats stats() const noexcept {
     return {.total = total(), .free = free_count(), .cached = order_.size(), .live = live_, .in_flight = in_flight(),
-            .reserved = promises_.reserved, .pinned = promises_.pinned, .published = index_.size(), .peak_live = peak_live_, .evictions = evictions_, .asked_tokens = asked_, .reused_tokens = reused_,
+            .reserved = promises_.reserved, .pinned = promises_.pinned, .published = index_.size(),
+            .peak_live = peak_live_, .evictions = evictions_, .asked_tokens = asked_, .reused_tokens = reused_,
             .scrubbed = scrub_.count(),
             .bookkeeping_bytes = sizeof *this + states_.bytes() + stack_.bytes() + order_.bytes() + index_.bytes() +
                                  scrub_.bytes() + fence_.bytes()};

@@ -158,9 +158,8 @@ class sequence {
   std::size_t written_ = 0;        // tokens whose keys and values are in place, as far as it was said
   std::size_t cached_tokens_ = 0;
   std::size_t reserved_ = 0;       // blocks of the pool that are set aside for it
-  bool reserves_ = false;
+  bool reserves_ = false, partial_ = false;  // as its options said
   bool planned_ = false;           // a plan names it
-  bool partial_ = false;           // leaves its last block for others
   typename state::position root_ = 0;
   tenant_id tenant_ = 0;
   std::conditional_t<state::values, kept_worth, no_worth> worth_;
@@ -282,7 +281,8 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
   root_ = other.root_, tenant_ = other.tenant_;
   worth_ = static_cast<decltype(worth_)&&>(other.worth_);
   other.books_ = nullptr;
-  other.count_ = other.length_ = other.private_slots_ = other.published_ = other.written_ = other.cached_tokens_ = other.reserved_ = 0;
+  other.count_ = other.length_ = other.private_slots_ = 0;
+  other.published_ = other.written_ = other.cached_tokens_ = other.reserved_ = 0;
 }
 
 // without the lock, and then under it

@@ -19,7 +19,7 @@ namespace kv {
 /// What a piece of work does with a block.
 enum class block_use : std::uint8_t { read, write };
 
-/// Orders the copies of blocks behind the work that they must not meet: write after write, read after write, write after read.
+/// Orders the copies of blocks behind the work that they must not meet, on the device and by block.
 ///
 /// For a pool whose blocks are copied on streams of their own, and for slots of any kind that streams share, such as
 /// those of a pinned tier: name it as `fence` in a pool's policy, or use it alone. Work is told by lane: lane 0 is the
@@ -103,9 +103,13 @@ class stream_fence {
   }
 
   /// Called by the pool with blocks that it hands to the lane that computes.
-  [[nodiscard]] errc on_take(const block_id* ids, std::size_t n) noexcept { return before(0, block_use::write, ids, n); }
+  [[nodiscard]] errc on_take(const block_id* ids, std::size_t n) noexcept {
+    return before(0, block_use::write, ids, n);
+  }
   /// Called by the pool with blocks that a request found.
-  [[nodiscard]] errc on_found(const block_id* ids, std::size_t n) noexcept { return before(0, block_use::read, ids, n); }
+  [[nodiscard]] errc on_found(const block_id* ids, std::size_t n) noexcept {
+    return before(0, block_use::read, ids, n);
+  }
 
   /// Events that were recorded, and waits that were enqueued.
   [[nodiscard]] std::size_t records() const noexcept { return records_; }
@@ -156,11 +160,16 @@ class stream_fence {
 
 /// A fence that lets streams wait for one another instead of holding blocks back.
 template <class F>
-concept orders_streams_of_blocks = block_fence<F> && requires(F& f, std::size_t lane, block_use how, const block_id* ids, std::size_t n) {
-  { f.before(lane, how, ids, n) } noexcept -> std::same_as<errc>;
-  { f.after(lane, how, ids, n) } noexcept -> std::same_as<void>;
-  { f.on_take(ids, n) } noexcept -> std::same_as<errc>;
-  { f.on_found(ids, n) } noexcept -> std::same_as<errc>;
+concept orders_streams_of_blocks = block_fence<F> &&
+    requires(F& f, std::size_t lane, block_use how, const block_id* ids, std::size_t n) {
+  { f.before(lane, how, ids, n) }
+  noexcept->std::same_as<errc>;
+  { f.after(lane, how, ids, n) }
+  noexcept->std::same_as<void>;
+  { f.on_take(ids, n) }
+  noexcept->std::same_as<errc>;
+  { f.on_found(ids, n) }
+  noexcept->std::same_as<errc>;
 };
 
 }  // namespace kv

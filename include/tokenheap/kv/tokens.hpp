@@ -58,7 +58,8 @@ inline void copy_blocks(token* first, std::size_t block_tokens, const block_id* 
 
 /// Tells an index of `n` tokens that go into the blocks of a list, from token `at` on.
 template <class Index>
-void write_tokens(Index& into, const block_id* ids, std::size_t block_tokens, std::size_t at, const token* tokens, std::size_t n) noexcept {
+void write_tokens(Index& into, const block_id* ids, std::size_t block_tokens, std::size_t at, const token* tokens,
+                  std::size_t n) noexcept {
   const block_id* id = ids + at / block_tokens;
   if (at %= block_tokens; at != 0) {
     const std::size_t part = n < block_tokens - at ? n : block_tokens - at;
