@@ -22,7 +22,7 @@ enum class share_scope : std::uint8_t {
   request,  ///< with its own forks alone
 };
 
-/// What the blocks of some tokens of a request are worth.
+/// What the blocks of some tokens of a request are worth: those whose first token lies in it. Ranges may not overlap.
 struct retained_range {
   std::size_t first = 0;              ///< token
   std::size_t end = ~std::size_t{0};  ///< the token behind the last one
@@ -43,8 +43,8 @@ struct sequence_options {
   bool read_cache = true;       ///< false: find nothing, publish all the same
   bool recompute_last = true;   ///< leave the last prompt token to be computed, as every engine that samples needs
   worth value{};                ///< of its blocks, to who chooses the next to leave
-  std::span<const retained_range> retention{};  ///< of those of some tokens: where ranges meet, the highest priority
-  bool partial = false;         ///< copy a block that agrees in its first tokens only; needs memory, or `copy` of the pool
+  std::span<const retained_range> retention{};  ///< of those of some tokens
+  bool partial = false;         ///< reuse a block that agrees in its first tokens only, and leave the last one for others
   std::size_t lookahead = 0;    ///< slots beyond the prompt, for drafts
   std::size_t expected_tokens = 0;  ///< of the whole request: room in the block list, and for `fit`
   admit fit = admit::prompt;        ///< what must fit before it begins
@@ -87,6 +87,14 @@ struct sequence_options {
 
   /// What to change before a request can be opened with these, or null.
   [[nodiscard]] constexpr const char* why_not() const noexcept {
+    for (std::size_t at = 0; at < retention.size(); ++at) {
+      const retained_range& range = retention[at];
+      if (range.first >= range.end) return "end a retained range behind its first token";
+      if (range.value.priority > 100 || range.value.later > 100) return "give priorities from 0 to 100";
+      for (const retained_range& other : retention.first(at)) {
+        if (range.first < other.end && other.first < range.end) return "give retained ranges that do not overlap";
+      }
+    }
     if (key.tenant > max_tenant) return "number tenants from 0 to 4294967294";
     if (key.salt == nullptr && key.salt_bytes != 0) return "give the bytes of the salt, or no salt";
     return nullptr;
@@ -106,15 +114,12 @@ struct kept_worth {
     return true;
   }
 
-  /// What the block of tokens `first` to `end` is worth: where ranges meet, the highest priority counts.
-  [[nodiscard]] worth of_block(std::size_t first, std::size_t end) const noexcept {
-    const retained_range* best = nullptr;
+  /// What the block whose first token is `first` is worth.
+  [[nodiscard]] worth of_block(std::size_t first) const noexcept {
     for (std::size_t at = 0; at < ranges.size(); ++at) {
-      const retained_range& range = ranges[at];
-      const bool meets = range.first < end && first < range.end;
-      if (meets && (best == nullptr || range.value.priority > best->value.priority)) best = &range;
+      if (ranges[at].first <= first && first < ranges[at].end) return ranges[at].value;
     }
-    return best != nullptr ? best->value : otherwise;
+    return otherwise;
   }
 };
 
