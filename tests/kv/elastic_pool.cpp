@@ -287,6 +287,19 @@ TEST_CASE("a device that is full or refuses: everything is as it was, and the ne
   CHECK(r.blocks().trim() == 4 * page);
 }
 
+TEST_CASE("blocks that are stuck stand in nobody's way", "[kv][elastic]") {
+  rig r;
+  REQUIRE(r.blocks().try_grow(4).code == errc::ok);
+  r.machine.fail_always(sim_call::unmap, device_error::failed);
+  CHECK(r.blocks().trim() == 0);
+  CHECK(r.blocks().stats().stuck == page);
+  REQUIRE(r.blocks().try_grow(4).code == errc::ok);
+  CHECK(r.blocks().stats().usable == 4);
+  CHECK(r.blocks().is_valid());
+  r.machine.clear_faults();
+  CHECK(r.blocks().trim() == 2 * page);
+}
+
 TEST_CASE("each device call can fail at each time: nothing is lost, and the pool stays valid", "[kv][elastic]") {
   const sim_call calls[] = {sim_call::reserve, sim_call::create_pages, sim_call::map, sim_call::set_access,
                             sim_call::release_pages, sim_call::unmap, sim_call::synchronize_device};
