@@ -61,6 +61,7 @@ TEST_CASE("strides that cannot be are refused", "[kv][layout_checks][bad]") {
   CHECK(odd.code == errc::invalid_argument);
   CHECK((odd.need == 515 && odd.limit == 2));
   CHECK(strided(std::size_t{1} << 62, 0, 0).why_not(blocks).code == errc::size_overflow);
+  CHECK(strided(std::size_t{1} << 62, 0, 0).why_not(5).code == errc::size_overflow);  // 4 * 2^62 would be 0
   CHECK(strided(std::size_t{1} << 62, 0, 0).why_not(1).code == errc::ok);
   CHECK(strided(0, ~std::size_t{0} - 1, 0).why_not(1).code == errc::size_overflow);
   CHECK(plain.why_not(std::size_t{0}).code == errc::invalid_argument);
@@ -69,6 +70,21 @@ TEST_CASE("strides that cannot be are refused", "[kv][layout_checks][bad]") {
   scaled.type = kv::dtype::int8;
   scaled.scales = kv::default_scaling(kv::dtype::int8);
   CHECK(scaled.why_not(blocks).limit == 16);
+}
+
+TEST_CASE("values that are larger than keys need their own room", "[kv][layout_checks]") {
+  const auto why = [](std::size_t block, std::size_t layer, std::size_t plane) {
+    kv::layout l = strided(block, layer, plane);
+    l.value_head_size = 12;  // 192 bytes a plane, where the keys have 128
+    return l.why_not(blocks);
+  };
+  CHECK(why(0, 256, 0).need == 320);
+  CHECK(why(0, 320, 0).code == errc::ok);
+  // layers inside, all keys before all values: 128 + 192 bytes of keys, then 2 * 192 of values
+  CHECK(why(700, 192, 320).need == 704);
+  CHECK(why(704, 192, 320).code == errc::ok);
+  CHECK(why(704, 192, 318).need == 320);
+  CHECK(why(0, 190, 320).need == 192);
 }
 
 TEST_CASE("keys and values in tensors of their own have strides of their own", "[kv][layout_checks]") {

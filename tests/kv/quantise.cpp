@@ -199,6 +199,14 @@ TEST_CASE("zeros and the least numbers of a float", "[kv][quantise]") {
     }
 }
 
+TEST_CASE("zeros under a scale of their own are zeros", "[kv][quantise]") {
+  for (const dtype type : {dtype::float8_e4m3, dtype::float8_e5m2, dtype::int8, dtype::int4}) {
+    kv::layout l = shape_of(type);
+    l.scales = {.per = kv::scale_per::token_head};
+    for (const float v : read_back(kv::quantiser(l), std::vector<float>(48))) REQUIRE(v == 0);
+  }
+}
+
 TEST_CASE("a head's bytes are its own", "[kv][quantise]") {
   for (const dtype type : {dtype::float32, dtype::float8_e4m3, dtype::int8, dtype::int4, dtype::nvfp4, dtype::mxfp4})
     for (const auto place : places) {

@@ -46,7 +46,7 @@ struct narrow_float {
     exponent = exponent != 0 ? exponent - 127 : -126;
     const bool normal = exponent >= 1 - bias && digits >= 0x800000U;
     const std::int32_t drop = 23 - static_cast<std::int32_t>(Mantissa) + (normal ? 0 : 1 - bias - exponent);
-    if (drop > 25) return sign;
+    if (drop > 24) return sign;
     std::uint32_t code = digits >> drop;
     const std::uint32_t rest = digits & ((1U << drop) - 1);
     const std::uint32_t half = drop == 0 ? 1U : 1U << (drop - 1);

@@ -190,10 +190,9 @@ class quantiser {
 
   void write_number(std::byte* row, std::size_t k, float value) const noexcept {
     if (bits_of(shape_.type) != 4) return put(row + k * bytes_of(shape_.type), shape_.type, value);
-    // the neighbour's half of the byte stays as it is
+    // the first one of a byte clears it, the second one is put on top
     const auto code = static_cast<std::byte>(encode(shape_.type, value));
-    std::byte& both = row[k / 2];
-    both = k % 2 == 0 ? (both & std::byte{0xF0}) | code : (both & std::byte{0x0F}) | code << 4;
+    row[k / 2] = k % 2 == 0 ? code : row[k / 2] | code << 4;
   }
   [[nodiscard]] float read_number(const std::byte* row, std::size_t k) const noexcept {
     if (bits_of(shape_.type) != 4) return get(row + k * bytes_of(shape_.type), shape_.type);
