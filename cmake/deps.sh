@@ -18,6 +18,7 @@ program libcli11-dev          command line of the program tokenheap
 program libfmt-dev            tables and text in examples and benchmarks
 program nlohmann-json3-dev    JSON in and out of the program tokenheap, and a second reader in tests
 program libxxhash-dev         hashes of prompt prefixes
+program libhiredis-dev        the tier in Redis: tokenheap serve --tiers redis:HOST:PORT
 test    ccache                makes the second build fast
 test    pkg-config            a consumer test builds with it
 test    python3               the checks of this tree: floors, mirror, headers, docs, house
@@ -26,6 +27,7 @@ test    catch2                unit tests
 test    clang-14              the second compiler
 test    libclang-rt-14-dev    its sanitizer run times
 test    valgrind              its client header, for the guard's annotations
+test    redis-server          the tests of the Redis tier start it
 test    libbenchmark-dev      benchmarks
 test    libmimalloc-dev       peer in the benchmarks
 test    libjemalloc-dev       peer in the benchmarks

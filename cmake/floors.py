@@ -16,7 +16,7 @@ LIGHT = {"concepts", "cstddef", "cstdint", "new", "type_traits"}  # all that flo
 THREADS = re.compile(r"^(thread|future|condition_variable|semaphore|latch|barrier|stop_token|pthread\.h)$")
 STREAMS = re.compile(r"^(iostream|fstream|sstream|iomanip|regex|format|expected|source_location)$")
 SYSTEM = re.compile(r"^(sys/|linux/|asm/|bits/)|^(unistd|fcntl|errno|sched|dlfcn|malloc|pthread|signal|time|stdlib|stdint"
-                    r"|stddef|stdio|string|limits|immintrin|x86intrin|numaif)\.h$")
+                    r"|stddef|stdio|string|limits|immintrin|x86intrin|numaif|netdb)\.h$")
 
 # what may be named where: a pattern over code, the headers that may use it, and what to call it
 CUDA_HOMES = re.compile(r"^((source|device)/cuda[^/]*\.hpp|adapt/.*)$")
@@ -27,7 +27,8 @@ NAMED = [
     ("an engine, a framework or CCCL", re.compile(r"^adapt/"), re.compile(
         r"<(?:torch|ATen|c10|ggml|llama|tensorrt|NvInfer|onnxruntime|rmm|cub|thrust|cuda/(?:std|memory_resource)|dlpack)"
         r"|\b(?:torch|at|c10|ggml|nvinfer1|thrust|cub|rmm)::|\bggml_\w+|\bDLManagedTensor\w*")),
-    ("Redis", re.compile(r"^kv/tier_redis\.hpp$"), re.compile(r"<(?:hiredis|sw/redis)|\bredis(?:Context|Reply|Command)\w*")),
+    ("Redis", re.compile(r"^kv/(tier_redis|redis_reply|redis_connection|redis_servers)\.hpp$"), re.compile(
+        r"<(?:hiredis|sw/redis)|\bredis[A-Z]\w*")),
     ("a JSON parser", re.compile(r"^plan/"), re.compile(r"<(?:nlohmann|rapidjson|simdjson)|\bnlohmann::|\bsimdjson::")),
     ("xxHash", re.compile(r"^kv/prefix_index\.hpp$"), re.compile(r"<xxhash|\bXXH\w+")),
     ("fmt", re.compile(r"^observe/report\.hpp$"), re.compile(r"<fmt/|\bfmt::")),
@@ -118,6 +119,8 @@ PLANTED = [
     ("check/torch.hpp", "#include <torch/torch.h>\n", "may not name an engine"),
     ("check/cccl.hpp", "#include <cuda/memory_resource>\n", "may not name"),
     ("kv/tiers.hpp", "#include <hiredis/hiredis.h>\n", "third-party"),
+    ("kv/redis_reply.hpp", "#include <hiredis/hiredis.h>\ninline redisReader* r = nullptr;\n", None),
+    ("kv/redis_request.hpp", "struct redisReader;\n", "may not name Redis"),
     ("observe/redis.hpp", "#include <hiredis/hiredis.h>\n", "may not name Redis"),
     ("observe/json.hpp", "#include <nlohmann/json.hpp>\n", "may not name a JSON parser"),
     ("kv/sequence.hpp", "#include <xxhash.h>\n", "third-party"),

@@ -74,7 +74,7 @@ def check_one(mode, compiler, root, name, folder):
 
 
 def check(mode, compiler, root, jobs):
-    names = [name for _, name in tree.plain_headers(root)]
+    names = [name for _, name in tree.compilable_headers(root)]
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         results = pool.map(lambda name: check_one(mode, compiler, root, name, pathlib.Path(folder)), names)
         return names, [result for result in results if result]

@@ -6,7 +6,7 @@ file(GLOB_RECURSE tokenheap_headers CONFIGURE_DEPENDS
 # headers that need a toolkit or a third party; they say so in one #error where it is absent
 set(tokenheap_plain_headers ${tokenheap_headers})
 list(FILTER tokenheap_plain_headers EXCLUDE REGEX
-  "/tokenheap/((source|device)/cuda[^/]*\\.hpp|adapt/|plan/|observe/report\\.hpp|kv/tier_redis\\.hpp)")
+  "/tokenheap/((source|device)/cuda[^/]*\\.hpp|adapt/|plan/|observe/report\\.hpp|kv/(tier_redis|redis_(reply|connection|servers))\\.hpp)")
 
 add_library(tokenheap INTERFACE)
 add_library(tokenheap::tokenheap ALIAS tokenheap)
@@ -21,4 +21,14 @@ if(CUDAToolkit_FOUND)
   add_library(tokenheap_cuda INTERFACE)
   add_library(tokenheap::cuda ALIAS tokenheap_cuda)
   target_link_libraries(tokenheap_cuda INTERFACE tokenheap::tokenheap CUDA::cudart)
+endif()
+
+find_path(TOKENHEAP_HIREDIS_INCLUDE_DIR hiredis/hiredis.h)
+find_library(TOKENHEAP_HIREDIS_LIBRARY hiredis)
+mark_as_advanced(TOKENHEAP_HIREDIS_INCLUDE_DIR TOKENHEAP_HIREDIS_LIBRARY)
+if(TOKENHEAP_HIREDIS_INCLUDE_DIR AND TOKENHEAP_HIREDIS_LIBRARY)
+  add_library(tokenheap_redis INTERFACE)
+  add_library(tokenheap::redis ALIAS tokenheap_redis)
+  target_link_libraries(tokenheap_redis INTERFACE tokenheap::tokenheap ${TOKENHEAP_HIREDIS_LIBRARY})
+  target_include_directories(tokenheap_redis SYSTEM INTERFACE ${TOKENHEAP_HIREDIS_INCLUDE_DIR})
 endif()

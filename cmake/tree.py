@@ -11,7 +11,8 @@ FLOORS = {
 UMBRELLA = "tokenheap.hpp"
 # they need a toolkit or a third party, so neither the umbrella nor a plain compiler takes them
 NEEDS_MORE = re.compile(r"^((source|device)/cuda[^/]*\.hpp|adapt/.*|plan/.*|observe/report\.hpp"
-                        r"|kv/tier_redis\.hpp)$")
+                        r"|kv/(tier_redis|redis_reply|redis_connection|redis_servers)\.hpp)$")
+HIREDIS = re.compile(r"^kv/(tier_redis|redis_reply|redis_connection|redis_servers)\.hpp$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -23,6 +24,12 @@ def headers(root):
 
 def plain_headers(root):
     return [(path, name) for path, name in headers(root) if not NEEDS_MORE.match(name)]
+
+
+def compilable_headers(root):
+    """The plain ones, and those whose third party is installed here."""
+    here = any(pathlib.Path(top, "hiredis/hiredis.h").is_file() for top in ("/usr/include", "/usr/local/include"))
+    return [(path, name) for path, name in headers(root) if not NEEDS_MORE.match(name) or (here and HIREDIS.match(name))]
 
 
 def without_comments(text, keep_strings=False):
