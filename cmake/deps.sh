@@ -29,6 +29,7 @@ test    libclang-rt-14-dev    its sanitizer run times
 test    valgrind              its client header, for the guard's annotations
 test    redis-server          the tests of the Redis tier start it
 test    libbenchmark-dev      benchmarks
+test    liburing-dev          reads and writes of the file tier beside its caller
 test    libmimalloc-dev       peer in the benchmarks
 test    libjemalloc-dev       peer in the benchmarks
 test    libgoogle-perftools-dev peer in the benchmarks: tcmalloc

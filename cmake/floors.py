@@ -29,6 +29,7 @@ NAMED = [
         r"|\b(?:torch|at|c10|ggml|nvinfer1|thrust|cub|rmm)::|\bggml_\w+|\bDLManagedTensor\w*")),
     ("Redis", re.compile(r"^kv/(tier_redis|redis_reply|redis_connection|redis_servers)\.hpp$"), re.compile(
         r"<(?:hiredis|sw/redis)|\bredis[A-Z]\w*")),
+    ("io_uring", re.compile(r"^kv/file_ring\.hpp$"), re.compile(r"<liburing|<linux/io_uring|\b(?:__)?io_uring_\w+")),
     ("a JSON parser", re.compile(r"^plan/"), re.compile(r"<(?:nlohmann|rapidjson|simdjson)|\bnlohmann::|\bsimdjson::")),
     ("xxHash", re.compile(r"^kv/prefix_index\.hpp$"), re.compile(r"<xxhash|\bXXH\w+")),
     ("fmt", re.compile(r"^observe/report\.hpp$"), re.compile(r"<fmt/|\bfmt::")),
@@ -122,6 +123,9 @@ PLANTED = [
     ("kv/redis_reply.hpp", "#include <hiredis/hiredis.h>\ninline redisReader* r = nullptr;\n", None),
     ("kv/redis_request.hpp", "struct redisReader;\n", "may not name Redis"),
     ("observe/redis.hpp", "#include <hiredis/hiredis.h>\n", "may not name Redis"),
+    ("kv/file_ring.hpp", "#include <liburing.h>\n", None),
+    ("kv/tier_file.hpp", "#include <liburing.h>\n", "third-party"),
+    ("observe/ring.hpp", "inline int f(io_uring_sqe* e) { return e->fd; }\n", "may not name io_uring"),
     ("observe/json.hpp", "#include <nlohmann/json.hpp>\n", "may not name a JSON parser"),
     ("kv/sequence.hpp", "#include <xxhash.h>\n", "third-party"),
     ("check/fmt.hpp", "#include <fmt/format.h>\n", "may not name fmt"),
