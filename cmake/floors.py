@@ -16,7 +16,7 @@ LIGHT = {"concepts", "cstddef", "cstdint", "new", "type_traits"}  # all that flo
 THREADS = re.compile(r"^(thread|future|condition_variable|semaphore|latch|barrier|stop_token|pthread\.h)$")
 STREAMS = re.compile(r"^(iostream|fstream|sstream|iomanip|regex|format|expected|source_location)$")
 SYSTEM = re.compile(r"^(sys/|linux/|asm/|bits/)|^(unistd|fcntl|errno|sched|dlfcn|malloc|pthread|signal|time|stdlib|stdint"
-                    r"|stddef|stdio|string|limits|immintrin|x86intrin|numaif|netdb)\.h$")
+                    r"|stddef|stdio|string|limits|smmintrin|x86intrin|numaif|netdb)\.h$")
 
 # what may be named where: a pattern over code, the headers that may use it, and what to call it
 CUDA_HOMES = re.compile(r"^((source|device)/cuda[^/]*\.hpp|adapt/.*)$")
