@@ -1,6 +1,7 @@
 #include "tier_side.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 
 #include <fmt/format.h>
@@ -40,7 +41,7 @@ complaint read_blocks(const std::string& text, std::uint32_t& out) {
 }  // namespace
 
 complaint read_tiers(const std::string& text, tier_options& out) {
-  static constexpr const char* order[] = {"device", "host", "file"};
+  static constexpr const char* order[] = {"device", "host", "file", "redis"};
   std::size_t next = 0;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
@@ -48,7 +49,7 @@ complaint read_tiers(const std::string& text, tier_options& out) {
     const std::size_t colon = std::min(part.find(':'), part.size());
     const auto* const known = std::find(order + next, std::end(order), part.substr(0, colon));
     if (known == std::end(order) || colon == part.size())
-      return fmt::format("--tiers: needs device:N, host:N and file:PATH:BYTES, in this order, found '{}'", part);
+      return fmt::format("--tiers: needs device:N, host:N, file:PATH:BYTES and redis:HOST:PORT, in this order, found '{}'", part);
     next = static_cast<std::size_t>(known - order) + 1;
     const std::string amount = part.substr(colon + 1);
     complaint bad;
@@ -60,6 +61,7 @@ complaint read_tiers(const std::string& text, tier_options& out) {
         return fmt::format("--tiers: needs file:PATH:BYTES, such as file:kv.tier:64M, found '{}'", part);
       out.file = amount.substr(0, last);
     }
+    if (next == 4) out.redis = amount;
     if (!bad.empty()) return bad;
     begin = end + 1;
   }
@@ -81,10 +83,33 @@ complaint tier_side::open(const tier_options& with, const kv::layout& shape, std
     if (!made) return described(made.why());
     below_.emplace_back(file_.emplace(std::move(*made)));
   }
+  if (complaint bad = open_redis(with, bytes); !bad.empty()) return bad;
   auto made = kv::tier_chain<>::open({}, below_.data(), below_.size(), heap_);
   if (!made) return described(made.why());
   chain_.emplace(std::move(*made));
   return {};
+}
+
+complaint tier_side::open_redis(const tier_options& with, std::size_t bytes) {
+  if (with.redis.empty()) return {};
+#if defined(TOKENHEAP_HAS_REDIS)
+  auto made = kv::redis_tier<>::open({.servers = with.redis.c_str(), .block_bytes = bytes});
+  if (!made) return described(made.why());
+  below_.emplace_back(redis_.emplace(std::move(*made)));
+  return {};
+#else
+  return fmt::format("--tiers: redis needs a program that was built with hiredis ({} bytes a block)", bytes);
+#endif
+}
+
+/// What is far must be asked first: it is given a moment to answer, and what has not come by then is a miss.
+void tier_side::ask(const kv::tier_key* names, std::size_t n) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+  do {
+    chain_->lookup(names, n, answers_.data());
+    if (std::find(answers_.begin(), answers_.end(), kv::tier_answer::retry) == answers_.end()) return;
+    std::this_thread::yield();
+  } while (std::chrono::steady_clock::now() < until);
 }
 
 void tier_side::name_blocks(request& r, std::size_t blocks) {
@@ -126,7 +151,7 @@ std::uint32_t tier_side::load(request& r, const block_pool& pool) {
   if (most <= from) return 0;
   name_blocks(r, most);
   span_blocks(r, pool, from, most);
-  chain_->lookup(&r.names[from], most - from, answers_.data());
+  ask(&r.names[from], most - from);
   const auto first_miss = std::find_if(answers_.begin(), answers_.end(),
                                        [](kv::tier_answer a) { return a != kv::tier_answer::hit; });
   const auto found = static_cast<std::size_t>(first_miss - answers_.begin());
@@ -150,7 +175,7 @@ std::vector<tier_outcome> tier_side::outcome() const {
 
 bool tier_side::is_valid() const {
   return chain_->is_valid() && std::all_of(below_.begin(), below_.end(),
-                                           [](const kv::tier_ref& one) { return one.stats().adds_up(); });
+                                           [](const kv::tier_ref& one) { return one.stats().adds_up(one.stats().capacity == 0); });
 }
 
 }  // namespace program

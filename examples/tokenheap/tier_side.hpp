@@ -11,6 +11,9 @@
 #include <tokenheap/kv/siphash.hpp>
 #include <tokenheap/kv/tier_file.hpp>
 #include <tokenheap/kv/tier_host.hpp>
+#if defined(TOKENHEAP_HAS_REDIS)
+#include <tokenheap/kv/tier_redis.hpp>
+#endif
 #include <tokenheap/kv/tiers.hpp>
 
 #include "request.hpp"
@@ -24,11 +27,12 @@ struct tier_options {
   std::uint32_t host_blocks = 0;
   std::string file;
   std::uint64_t file_bytes = 0;
+  std::string redis;  ///< HOST:PORT
 
-  [[nodiscard]] bool empty() const { return host_blocks == 0 && file.empty(); }
+  [[nodiscard]] bool empty() const { return host_blocks == 0 && file.empty() && redis.empty(); }
 };
 
-/// Reads `device:N,host:N,file:PATH:BYTES`, each once and in this order; sizes may end in K, M or G.
+/// Reads `device:N,host:N,file:PATH:BYTES,redis:HOST:PORT`, each once and in this order; sizes may end in K, M or G.
 complaint read_tiers(const std::string& text, tier_options& out);
 
 /// What a tier came to.
@@ -53,6 +57,8 @@ class tier_side {
   [[nodiscard]] std::uint64_t loaded_blocks() const { return loaded_; }
 
  private:
+  complaint open_redis(const tier_options& with, std::size_t bytes);
+  void ask(const kv::tier_key* names, std::size_t n);
   void name_blocks(request& r, std::size_t blocks);
   void span_blocks(const request& r, const block_pool& pool, std::size_t from, std::size_t to);
 
@@ -60,6 +66,9 @@ class tier_side {
   kv::sip128 names_;
   std::optional<kv::host_tier<>> host_;
   std::optional<kv::file_tier<>> file_;
+#if defined(TOKENHEAP_HAS_REDIS)
+  std::optional<kv::redis_tier<>> redis_;
+#endif
   std::vector<kv::tier_ref> below_;
   std::optional<kv::tier_chain<>> chain_;
   std::vector<kv::tier_span> spans_;

@@ -117,9 +117,12 @@ TEST_CASE("the slots of a cluster are read, or nothing is", "[kv]") {
 
   kv::slot_table kept = table();
   for (const std::string& bad :
-       {std::string("*1\r\n:1\r\n"), std::string("*1\r\n*0\r\n"), std::string("*1\r\n*3\r\n:0\r\n:16384\r\n*2\r\n$1\r\n1\r\n:1\r\n"),
-        std::string("*1\r\n*3\r\n:-1\r\n:5\r\n*2\r\n$1\r\n1\r\n:1\r\n"), std::string("*1\r\n*3\r\n:7\r\n:5\r\n*2\r\n$1\r\n1\r\n:1\r\n"),
-        std::string("*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\n1\r\n:70000\r\n"), std::string("*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n:1\r\n:1\r\n"),
+       {std::string("*1\r\n:1\r\n"), std::string("*1\r\n*0\r\n"),
+       std::string("*1\r\n*3\r\n:0\r\n:16384\r\n*2\r\n$1\r\n1\r\n:1\r\n"),
+        std::string("*1\r\n*3\r\n:-1\r\n:5\r\n*2\r\n$1\r\n1\r\n:1\r\n"),
+        std::string("*1\r\n*3\r\n:7\r\n:5\r\n*2\r\n$1\r\n1\r\n:1\r\n"),
+        std::string("*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\n1\r\n:70000\r\n"),
+        std::string("*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n:1\r\n:1\r\n"),
         std::string("*1\r\n*3\r\n:0\r\n:5\r\n:1\r\n"), "*2\r\n" + range + "*3\r\n:0\r\n:5\r\n*1\r\n:1\r\n"}) {
     CAPTURE(bad);
     CHECK_FALSE(slots(bad, kept));

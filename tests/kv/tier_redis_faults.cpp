@@ -86,13 +86,18 @@ struct faulty {
 
 TEST_CASE("whatever a server says instead of an answer is a miss", "[kv]") {
   const std::string said = GENERATE(
-      std::string(""), std::string("\r\n"), std::string("\n\n\n"), std::string("nonsense\r\n"), std::string("HTTP/1.1 200 OK\r\n\r\n"),
-      std::string("$5\r\nhello\r\n"), std::string("$-2\r\n"), std::string("$\r\n"), std::string("$x\r\n"), std::string("$99999999999\r\n"),
-      std::string("$536870911\r\nabc"), std::string("*2\r\n+a\r\n+b\r\n"), std::string("*2147483647\r\n"), std::string("*-1\r\n"),
-      std::string(":\r\n"), std::string("-\r\n"), std::string("-ERR no\r\n"), std::string("+QUEUED\r\n"), std::string("%1\r\n+a\r\n+b\r\n"),
+      std::string(""), std::string("\r\n"), std::string("\n\n\n"), std::string("nonsense\r\n"),
+      std::string("HTTP/1.1 200 OK\r\n\r\n"),
+      std::string("$5\r\nhello\r\n"), std::string("$-2\r\n"), std::string("$\r\n"), std::string("$x\r\n"),
+      std::string("$99999999999\r\n"),
+      std::string("$536870911\r\nabc"), std::string("*2\r\n+a\r\n+b\r\n"), std::string("*2147483647\r\n"),
+      std::string("*-1\r\n"),
+      std::string(":\r\n"), std::string("-\r\n"), std::string("-ERR no\r\n"), std::string("+QUEUED\r\n"),
+      std::string("%1\r\n+a\r\n+b\r\n"),
       std::string("_\r\n"), std::string("(123\r\n"), std::string(20'000, 'x'), std::string("\0\0\0\r\n", 5),
       std::string("+OK\r\n+OK\r\n+OK\r\n+OK\r\n"), std::string("$764\r\n"), std::string("-MOVED 5 127.0.0.1:1\r\n"),
-      std::string("-ASK 5 nowhere:1\r\n"), std::string("-MOVED x\r\n"), std::string("$764\r\n") + std::string(764, 'y') + "zz",
+      std::string("-ASK 5 nowhere:1\r\n"), std::string("-MOVED x\r\n"),
+      std::string("$764\r\n") + std::string(764, 'y') + "zz",
       std::string("$764\r\n") + std::string(764, 'y') + "\r\n", std::string("$-1\r\n$-1\r\n$-1\r\n"));
   const bool hangs_up = GENERATE(false, true);
   CAPTURE(said, hangs_up);
@@ -180,7 +185,8 @@ TEST_CASE("values arrive in pieces of any size", "[kv]") {
 }
 
 TEST_CASE("answers that nobody asked for are never another's", "[kv]") {
-  const std::string extra = GENERATE(std::string("+OK\r\n"), std::string("$-1\r\n"), std::string(":1\r\n"), bulk(value_of(5)));
+  const std::string extra = GENERATE(std::string("+OK\r\n"), std::string("$-1\r\n"),
+  std::string(":1\r\n"), bulk(value_of(5)));
   faulty f([&](const words& w) -> made_up_answer {
     if (!is_load(w)) return {":1\r\n" + extra};
     return {bulk(value_of(1)) + extra};
@@ -194,7 +200,8 @@ TEST_CASE("a flood of answers at random is survived, and each hit has its own by
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   faulty f([&](const words& w) -> made_up_answer {
-    static const char* const words_of_servers[] = {"+OK\r\n", ":1\r\n", "$-1\r\n", "-ERR x\r\n", "-LOADING x\r\n", "*0\r\n", "$3\r\n", "\r\n"};
+    static const char* const words_of_servers[] = {"+OK\r\n", ":1\r\n", "$-1\r\n", "-ERR x\r\n", "-LOADING x\r\n",
+    "*0\r\n", "$3\r\n", "\r\n"};
     if (w[0] == "CLUSTER") return {alone};
     if (is_load(w) && random() % 2 == 0) {
       std::string value = bulk(value_of(1 + random() % 2));

@@ -1,8 +1,11 @@
 """The main job: served requests are decoded again and compared; the books add up; damage is noticed."""
 import os
 import pty
+import shutil
+import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from shared import PROGRAM, main, public_trace, run, run_json, trace_file
@@ -96,8 +99,41 @@ class Serve(unittest.TestCase):
         # names are of a tenant: what nobody's requests stored, tenants do not find
         self.assertEqual(shared["tiers"]["file"]["recovered"], second["tiers"]["file"]["blocks"])
 
+    def test_blocks_leave_through_redis_and_come_back(self):
+        server = shutil.which("redis-server") or shutil.which("valkey-server")
+        if server is None:
+            self.skipTest("no redis-server here")
+        few = ["serve", "--requests", 40, "--scale", 64, "--blocks", 70]
+        plain = run_json(*few)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        spec = f"device:70,host:40,redis:127.0.0.1:{port}"
+        code, _, err = run(*few, "--tiers", spec)
+        if code == 2 and "hiredis" in err:
+            self.skipTest("built without hiredis")
+        self.assertEqual((code, err), (0, ""))  # nobody listens yet: misses, and nothing else
+        with tempfile.TemporaryDirectory() as folder:
+            with subprocess.Popen([server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                                   "--dir", folder], stdout=subprocess.DEVNULL) as running:
+                try:
+                    for _ in range(1000):
+                        with socket.socket() as knock:
+                            if knock.connect_ex(("127.0.0.1", port)) == 0:
+                                break
+                        time.sleep(0.01)
+                    first, second = run_json(*few, "--tiers", spec), run_json(*few, "--tiers", spec)
+                finally:
+                    running.kill()
+        for out in (first, second):
+            self.assertEqual((out["mismatches"], out["logits_digest"]), (0, plain["logits_digest"]))
+            self.assertGreater(out["tiers"]["redis"]["loaded"], 0)
+        # what the first run stored, another process finds
+        self.assertLess(second["computed_tokens"], first["computed_tokens"])
+
     def test_tiers_that_cannot_be(self):
-        for spec in ("host", "host:0", "file:x", "file::1M", "host:1,device:1", "host:1,host:2", "tape:1", "host:1x"):
+        for spec in ("redis:", "redis:here", "redis:127.0.0.1:0", "redis:127.0.0.1:1,host:1",
+                     "host", "host:0", "file:x", "file::1M", "host:1,device:1", "host:1,host:2", "tape:1", "host:1x"):
             code, out, err = run("serve", "--tiers", spec)
             self.assertEqual((code, out), (2, ""), spec)
             self.assertIn("--tiers", err)

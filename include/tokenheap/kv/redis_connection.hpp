@@ -291,7 +291,8 @@ class redis_connection {
     redis_request& r = front(wire);
     while (begin_ != end_ && got_ != sizeof r.record + wire.block_bytes) {
       const bool in_record = got_ < sizeof r.record;
-      char* const to = in_record ? reinterpret_cast<char*>(&r.record) + got_ : static_cast<char*>(r.payload) + got_ - sizeof r.record;
+      char* const to = in_record ? reinterpret_cast<char*>(&r.record) + got_
+                                 : static_cast<char*>(r.payload) + got_ - sizeof r.record;
       const std::size_t room = (in_record ? sizeof r.record : sizeof r.record + wire.block_bytes) - got_;
       const std::size_t k = end_ - begin_ < room ? end_ - begin_ : room;
       std::memcpy(to, in_ + begin_, k);
