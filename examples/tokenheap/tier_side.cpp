@@ -61,7 +61,12 @@ complaint read_tiers(const std::string& text, tier_options& out) {
         return fmt::format("--tiers: needs file:PATH:BYTES, such as file:kv.tier:64M, found '{}'", part);
       out.file = amount.substr(0, last);
     }
-    if (next == 4) out.redis = amount;
+    if (next == 4) {
+      const std::size_t last = amount.rfind(':');
+      if (last == std::string::npos || last == 0 || !whole(1, 65'535)(amount.substr(last + 1)).empty())
+        return fmt::format("--tiers: needs redis:HOST:PORT, such as redis:127.0.0.1:6379, found '{}'", part);
+      out.redis = amount;
+    }
     if (!bad.empty()) return bad;
     begin = end + 1;
   }
