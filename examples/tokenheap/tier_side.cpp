@@ -63,7 +63,8 @@ complaint read_tiers(const std::string& text, tier_options& out) {
     }
     if (next == 4) {
       const std::size_t last = amount.rfind(':');
-      if (last == std::string::npos || last == 0 || !whole(1, 65'535)(amount.substr(last + 1)).empty())
+      std::string port = last == std::string::npos ? "" : amount.substr(last + 1);
+      if (port.empty() || last == 0 || !whole(1, 65'535)(port).empty())
         return fmt::format("--tiers: needs redis:HOST:PORT, such as redis:127.0.0.1:6379, found '{}'", part);
       out.redis = amount;
     }
