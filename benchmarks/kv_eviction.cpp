@@ -16,6 +16,7 @@
 #include <tokenheap/kv/eviction.hpp>
 #include <tokenheap/kv/hinted.hpp>
 #include <tokenheap/kv/s3_fifo.hpp>
+#include <tokenheap/kv/shares.hpp>
 
 namespace {
 
@@ -101,12 +102,49 @@ void under_pressure(benchmark::State& state) {
                          benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
+// 64 tenants, every second one beyond its share: those below take from them, as the pool does it, block by block
+void under_pressure_of_tenants(benchmark::State& state) {
+  const auto blocks = static_cast<std::size_t>(state.range(0));
+  constexpr std::size_t batch = 24;
+  constexpr kv::tenant_id tenants = 64;
+  kv::shares order;
+  if (!order.open(blocks)) fail("no memory");
+  order.share_others(blocks / tenants / 2);
+  std::vector<kv::block_id> ids(blocks);
+  std::iota(ids.begin(), ids.end(), 0U);
+  std::mt19937 dice(7);
+  std::shuffle(ids.begin(), ids.end(), dice);
+  for (const kv::block_id id : ids) {
+    order.charge(&id, 1, id % tenants);
+    order.push(id);
+  }
+  kv::block_id out[batch];
+  kv::tenant_id who = 0;
+  for (auto _ : state) {
+    who = (who + 1) % tenants;
+    const auto account = order.account(who);
+    if (account.room(0, order.over() - account.over()) < batch) fail("no room");
+    order.pop_for(who, out, batch, kv::block_visitor{});
+    order.charge(out, batch, who);
+    for (const kv::block_id id : out) order.push(id);
+    // shares move, so that some are always beyond theirs
+    if (who != 0) continue;
+    const auto other = static_cast<kv::tenant_id>(dice() % tenants);
+    if (order.share(other, batch + dice() % (blocks / tenants)) != tokenheap::errc::ok) fail("no share");
+  }
+  state.counters["ns_per_block"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(batch) * 1e-9,
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
 #define PRESSURE(Order, What, label) \
   BENCHMARK_TEMPLATE(under_pressure, Order, What)->Name("kv_evict/" label)->Arg(10'000)->Arg(100'000)->Arg(1'000'000)
 
 PRESSURE(list_limit, says::nothing, "limit_list");
 PRESSURE(kv::lru, says::nothing, "tokenheap_lru");
 PRESSURE(kv::s3_fifo, says::nothing, "tokenheap_s3_fifo");
+PRESSURE(kv::shares, says::nothing, "tokenheap_shares_one_tenant");
+BENCHMARK(under_pressure_of_tenants)->Name("kv_evict/tokenheap_shares")->Arg(10'000)->Arg(100'000)->Arg(1'000'000);
 PRESSURE(kv::hinted, says::nothing, "tokenheap_hinted");
 PRESSURE(kv::hinted, says::priorities, "tokenheap_hinted_priorities");
 PRESSURE(kv::hinted, says::ticks, "tokenheap_hinted_ticks");

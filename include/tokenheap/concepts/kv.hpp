@@ -270,6 +270,18 @@ concept looks_ahead = requires(E& e, const block_id* chain, std::size_t n) {
   { e.look_ahead() } noexcept -> std::same_as<void>;
   { e.expect(chain, n, n) } noexcept -> std::same_as<void>;
 };
+/// An order that lets each tenant have so much: it hears who took what, and who takes next.
+template <class E>
+concept divides_blocks = requires(E& e, block_id* out, const block_id* ids, std::size_t n, tenant_id tenant,
+                                  const block_visitor& seen) {
+  { e.account(tenant).room(n, e.over()) } noexcept -> std::same_as<std::size_t>;
+  { e.tenant_of(n) } noexcept -> std::same_as<tenant_id>;
+  { e.charge(ids, n, tenant) } noexcept -> std::same_as<void>;
+  { e.leave(ids, n) } noexcept -> std::same_as<void>;
+  { e.promise(tenant, n) } noexcept -> std::same_as<void>;
+  { e.redeem(tenant, n) } noexcept -> std::same_as<void>;
+  { e.pop_for(tenant, out, n, seen) } noexcept -> std::same_as<void>;
+};
 template <class E>
 concept has_a_clock = requires(E& e, std::uint64_t tick) {
   { e.advance(tick) } noexcept -> std::same_as<void>;

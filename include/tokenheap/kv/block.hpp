@@ -142,6 +142,15 @@ class block : public detail::block_handle<Policy> {
             .need = key_.id,
             .fix = "publish whole blocks that nobody else holds, in a pool with a cache"};
   }
+  // a block counts for the tenant that can find it, so that a prefix and what is built on it have one owner
+  void count_for(tenant_id tenant) noexcept {
+    if constexpr (state::divides) {
+      state_->order().leave(&key_.id, 1);
+      state_->order().charge(&key_.id, 1, tenant);
+    } else {
+      static_cast<void>(tenant);
+    }
+  }
   [[nodiscard]] published_block<Policy> finish(column<block_id>&& prefix, typename state::position root,
                                                std::span<const token> tokens) noexcept;
 };
@@ -246,6 +255,7 @@ result<published_block<Policy>> block<Policy>::publish(const prefix_key& key, st
   auto& prefixes = state_->index();
   const auto root = prefixes.hold_root(key);
   if (root == 0) return refusal(errc::out_of_memory);
+  count_for(key.tenant);
   published_block<Policy> made = finish(static_cast<column<block_id>&&>(prefix), root, tokens);
   prefixes.let_go_root(root);  // the block holds it now
   return made;
@@ -262,6 +272,7 @@ result<published_block<Policy>> block<Policy>::publish(const published_block<Pol
   for (std::size_t at = 0; at < place; ++at) prefix[at] = parent.prefix_[at];
   const locked hold(state_->lock());
   if (const errc no = why_not(tokens.size()); no != errc::ok) return refusal(no);
+  if constexpr (state::divides) count_for(state_->order().tenant_of(prefix[place - 1]));
   return finish(static_cast<column<block_id>&&>(prefix), {}, tokens);
 }
 

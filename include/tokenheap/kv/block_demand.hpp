@@ -14,6 +14,58 @@ namespace tokenheap {
 inline namespace v0 {
 namespace kv {
 
+namespace detail {
+
+// what a tenant can take of all that is there, `own` blocks that were promised to it included
+template <class Books>
+[[nodiscard]] std::size_t room(const Books& books, tenant_id payer, std::size_t own) noexcept {
+  const std::size_t there = Books::divides ? books.free_count() : books.available(), kept = books.promises().reserved - own;
+  const std::size_t left = there > kept ? there - kept : 0;
+  if constexpr (Books::divides) {
+    auto account = books.order().account(payer);
+    const std::size_t others = books.order().over() - account.over();
+    return account.used -= own, account.room(left, others);
+  }
+  return left;
+}
+
+// promises again what was promised and taken; requires that it was given back, or waits
+template <class Books>
+void promise_again(Books& books, std::size_t n, tenant_id payer) noexcept {
+  books.promises().reserved += n;
+  if constexpr (Books::divides) books.order().promise(payer, n);
+}
+
+template <class Books>
+void redeem(Books& books, std::size_t n, tenant_id payer) noexcept {
+  books.promises().reserved -= n;
+  if constexpr (Books::divides) books.order().redeem(payer, n);
+}
+
+// Requires room. Where tenants have shares the blocks leave the cache at once, so that no other tenant breaks the promise.
+template <class Books>
+void promise(Books& books, std::size_t n, tenant_id payer) noexcept {
+  if constexpr (Books::divides) {
+    const std::size_t kept = books.promises().reserved + n, free = books.free_count();
+    const std::size_t missing = kept <= free ? 0 : kept - free < n ? kept - free : n;
+    promise_again(books, n - missing, payer);
+    if (missing != 0) books.clear(missing, payer);
+    promise_again(books, missing, payer);
+  } else {
+    promise_again(books, n, payer);
+  }
+}
+
+// promises as many of `n` blocks as there are; returns how many
+template <class Books>
+std::size_t set_aside(Books& books, std::size_t n, tenant_id payer) noexcept {
+  const std::size_t left = room(books, payer, 0);
+  if (left < n) n = left;
+  return promise(books, n, payer), n;
+}
+
+}  // namespace detail
+
 /// One request for blocks on its way through a pool's books, in steps, so that a `plan` can take the same step for many.
 ///
 /// `sequence` and `plan` use it; not for use alone. What is found is held before anything is taken, so that taking never
@@ -30,6 +82,7 @@ struct block_demand {
   std::size_t keep = 0;    ///< of these: promised to the request when it begins
   std::size_t own = 0;     ///< promised to it before, and once it is taken: what is left
   std::size_t used = 0;    ///< of the promise, by what was taken
+  tenant_id payer = 0;     ///< for whom the blocks count where tenants have shares
   bool opens = false;      ///< it begins: the watermark is not for it
   std::size_t found = 0;   ///< of a prompt: the first blocks of `ids`
   std::size_t cached = 0;  ///< of these, where there is no list: those that nobody holds
@@ -65,22 +118,27 @@ struct block_demand {
     return ids == nullptr ? cached : books.count_cached(ids, found);
   }
 
-  /// True if it fits by itself.
-  [[nodiscard]] bool fits(const Books& books) const noexcept {
-    const std::size_t kept = books.kept_back(opens, own);
-    if (need + more + kept <= books.free_count()) return true;
-    return need + more + hits(books) + kept <= books.available();
+  /// True if it fits by itself, and `beside` cached blocks that are to be held as well.
+  [[nodiscard]] bool fits(const Books& books, std::size_t beside = 0) const noexcept {
+    const std::size_t wanted = need + more + beside + books.watermark(opens);
+    if (!Books::divides && wanted + books.promises().reserved - own <= books.free_count()) return true;
+    return wanted + hits(books) <= detail::room(books, payer, own);
+  }
+  /// What it is refused with: `limit_reached` where the pool has the blocks, but not for this tenant.
+  [[nodiscard]] errc shortage(const Books& books) const noexcept {
+    const std::size_t all = need + more + hits(books) + books.promises().reserved - own + books.watermark(opens);
+    return Books::divides && all <= books.available() ? errc::limit_reached : errc::out_of_memory;
   }
 
   /// The numbers of now for this request alone, which is refused with `code` or fits.
   TOKENHEAP_COLD admission judge(const Books& books, errc code) const noexcept {
     const pool_stats now = books.stats();
-    const std::size_t kept = books.kept_back(opens, own) + hits(books);
+    const std::size_t kept = books.watermark(opens) + hits(books), room = detail::room(books, payer, own);
     admission a{.code = code,
                 .pool = books.options().name,
                 .need = need + more,
                 .found = found,
-                .room = now.available() > kept ? now.available() - kept : 0,
+                .room = room > kept ? room - kept : 0,
                 .total = now.total,
                 .free = now.free,
                 .evictable = now.cached,
@@ -94,6 +152,7 @@ struct block_demand {
     if (a) return a;
     a.fix = "shorten the prompt by the missing blocks, close a sequence, or open a larger pool";
     if (now.in_flight != 0) a.fix = "settle the steps that have ended, or close a sequence";
+    if (code == errc::limit_reached) a.fix = "close a sequence of the tenant, give it a larger share, or let others close theirs";
     if (code == errc::unsupported) a.fix = "give the pool CPU-accessible memory, or `copy` in its options";
     return a;
   }
@@ -103,26 +162,29 @@ struct block_demand {
     return books.promises().last_refusal = judge(books, code);
   }
 
-  /// Holds what was found; `remaining` is what all requests of the call will take.
-  void hold(Books& books, std::size_t remaining) noexcept {
+  /// Holds what was found; `roomy()` says whether one more block may be held, to copy from.
+  template <class Roomy>
+  void hold(Books& books, Roomy&& roomy) noexcept {
     for (std::size_t at = 0; at < found; ++at) books.hold_found(ids[at]);
     if (opens) books.built(ids, 0, found);
-    if (part.tokens == 0 || !detail::hold_part(books, part, remaining)) return;
+    if (part.tokens == 0 || !detail::hold_part(books, part, roomy())) return;
     ids[from++] = part.block;
     --need;
   }
 
   void take(Books& books, tenant_id tenant) noexcept {
-    books.take(ids + from, need, Books::owner::request, tenant);
     used = own < need ? own : need;
-    books.promises().reserved += keep - used;
+    detail::redeem(books, own, payer);
+    books.take(ids + from, need, Books::owner::request, tenant, payer);
+    detail::promise_again(books, own - used, payer);
+    detail::promise(books, keep, payer);
     own += keep - used;
   }
 
   /// Gives back what growth took; returns the promise, which is whole again.
   std::size_t undo(Books& books) noexcept {
     books.give_chain(ids + from, need);
-    books.promises().reserved += used;
+    detail::promise_again(books, used, payer);
     return own += used;
   }
 

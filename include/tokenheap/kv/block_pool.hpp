@@ -107,7 +107,8 @@ class block_pool {
     {
       const locked hold(state_->lock());
       if (out.size() > state_->total()) return errc::too_large;
-      if (out.size() + state_->kept_back(false, 0) > state_->available()) return errc::out_of_memory;
+      const block_demand<state> d{.need = out.size()};
+      if (!d.fits(*state_)) return d.shortage(*state_);
       state_->take(out.data(), out.size(), state::owner::alone);
     }
     if constexpr (state::orders) {
@@ -321,7 +322,7 @@ admission block_pool<Policy>::would_fit(std::span<const token> prompt, const seq
   if (state_ == nullptr) return {.code = errc::not_open};
   const locked hold(state_->lock());
   const std::size_t tokens = state_->options().block_tokens;
-  block_demand<state> d{.opens = true};
+  block_demand<state> d{.payer = with.shared_key(0).tenant, .opens = true};
   const failure wrong = with.count_blocks(prompt.size(), state_->options(), d.need);
   if (wrong.code != errc::ok) return d.judge(*state_, wrong.code);
   if (with.fit != admit::prompt) d.more = with.blocks_beyond(d.need, tokens);
@@ -331,7 +332,7 @@ admission block_pool<Policy>::would_fit(std::span<const token> prompt, const seq
     d.cached = found.cached;
     d.need -= d.found;
   }
-  return d.judge(*state_, d.fits(*state_) ? errc::ok : errc::out_of_memory);
+  return d.judge(*state_, d.fits(*state_) ? errc::ok : d.shortage(*state_));
 }
 
 template <pool_policy Policy>

@@ -51,13 +51,13 @@ namespace detail {
 
 // under the lock: holds the block to copy from. Where it has to leave, the request has it for its own; true if so
 template <class Books>
-[[nodiscard]] bool hold_part(Books& books, partial_match& part, std::size_t need) noexcept {
+[[nodiscard]] bool hold_part(Books& books, partial_match& part, bool roomy) noexcept {
   if constexpr (names_children<typename Books::prefixes>) {
     // a block that was left half full is of use to one request alone; a full one stays for others as long as there is room
     const bool half = books.index().tokens_of(part.block)[books.options().block_tokens - 1] == no_token;
     const bool held = books.references(part.block) != 0;
-    if (!held && (half || need >= books.available()) && books.claim(part.block)) return part.claimed = true;
-    if (held || need < books.available()) return books.hold(part.block), false;
+    if (!held && (half || !roomy) && books.claim(part.block)) return part.claimed = true;
+    if (held || roomy) return books.hold(part.block), false;
   }
   part = {};
   return false;

@@ -7,6 +7,7 @@
 
 #include <tokenheap/kv/admission.hpp>
 #include <tokenheap/kv/column.hpp>
+#include <tokenheap/kv/plan_tally.hpp>
 #include <tokenheap/kv/sequence.hpp>
 
 namespace tokenheap {
@@ -45,7 +46,7 @@ class plan {
   [[nodiscard]] failure open(Pool& pool, std::span<const token> prompt, const options& with = {}) noexcept {
     if (pool.state_ == nullptr)
       return {.code = errc::not_open, .pool = "closed pool", .what = "a sequence", .fix = "open the pool first"};
-    if (!add(pool.state_)) return no_memory(pool.state_);
+    if (!add(pool.state_, payer_of(with.shared_key(0).tenant))) return no_memory(pool.state_);
     entry& e = entries_[size_];
     e = {.does = action::open, .books = pool.state_, .prompt = prompt, .with = with};
     e.made.books_ = pool.state_;
@@ -63,7 +64,7 @@ class plan {
     if (!checked_add(s.length_, n, slots)) return errc::size_overflow;
     const std::size_t wanted = divide_up(slots, s.block_tokens_);
     if (wanted > s.books_->total()) return errc::too_large;
-    if (!s.ids_.grow((wanted > s.count_ ? wanted : s.count_) + 1) || !add(s.books_)) return errc::out_of_memory;
+    if (!s.ids_.grow((wanted > s.count_ ? wanted : s.count_) + 1) || !add(s.books_, payer_of(s.payer_))) return errc::out_of_memory;
     entries_[size_++] = {.does = action::grow, .books = s.books_, .of = &s, .slots = slots};
     return s.planned_ = true, errc::ok;
   }
@@ -72,7 +73,7 @@ class plan {
   [[nodiscard]] errc close(sequence& s) noexcept {
     if (s.books_ == nullptr) return errc::not_open;
     if (s.planned_) return errc::in_use;
-    if (!add(s.books_)) return errc::out_of_memory;
+    if (!add(s.books_, payer_of(s.payer_))) return errc::out_of_memory;
     entries_[size_++] = {.does = action::close, .books = s.books_, .of = &s};
     return s.planned_ = true, errc::ok;
   }
@@ -128,28 +129,33 @@ class plan {
     bool rooted = false;
   };
 
-  // what all requests of one pool come to
-  struct tally {
-    state* books = nullptr;
-    std::size_t taken = 0;     // to be taken, and to be there besides
-    std::size_t hits = 0;      // found and held by nobody: available no more
-    std::size_t drawn = 0;     // from promises
-    std::size_t gained = 0;    // by sequences that end
-    std::size_t released = 0;  // live no more by them
-    bool opens = false;
-    [[nodiscard]] std::size_t kept() const noexcept {
-      const std::size_t mark = opens && books->live() != released ? books->options().watermark : 0;
-      return books->promises().reserved - drawn + mark;
-    }
-    [[nodiscard]] bool fits() const noexcept { return taken + hits + kept() <= books->available() + gained; }
-  };
+  using tally = plan_tally<state>;
 
-  [[nodiscard]] bool add(state* books) noexcept;
-  [[nodiscard]] tally& tally_of(const state* books) noexcept {
+  [[nodiscard]] bool add(state* books, tenant_id payer) noexcept;
+  [[nodiscard]] static tenant_id payer_of(tenant_id payer) noexcept { return state::divides ? payer : 0; }
+  [[nodiscard]] tally& tally_of(const entry& e) noexcept {
+    const tenant_id payer = payer_of(e.of != nullptr ? e.of->payer_ : e.made.payer_);
     std::size_t at = 0;
-    while (tallies_[at].books != books) ++at;
+    while (tallies_[at].books != e.books || tallies_[at].payer != payer) ++at;
     return tallies_[at];
   }
+  // the tallies of a pool: where they begin, and how many
+  [[nodiscard]] std::span<const tally> tallies_of(const state* books) const noexcept {
+    std::size_t at = 0, n = 0;
+    while (tallies_[at].books != books) ++at;
+    while (at + n < pools_ && tallies_[at + n].books == books) ++n;
+    return {tallies_.first() + at, n};
+  }
+  [[nodiscard]] bool fits(const state* books) const noexcept {
+    const auto all = tallies_of(books);
+    return tally::first_short(all.data(), all.size()) == all.size();
+  }
+  [[nodiscard]] errc short_of(const state* books) const noexcept {
+    const auto all = tallies_of(books);
+    const tally sum = tally::sum(all.data(), all.size());
+    return state::divides && sum.taken <= sum.of_pool().room() ? errc::limit_reached : errc::out_of_memory;
+  }
+  [[nodiscard]] bool is_first(std::size_t at) const noexcept { return at == 0 || tallies_[at - 1].books != tallies_[at].books; }
   [[nodiscard]] static failure no_memory(const state* books) noexcept {
     return {.code = errc::out_of_memory,
             .pool = books->options().name,
@@ -162,10 +168,14 @@ class plan {
   }
 
   void lock() noexcept {
-    for (std::size_t at = 0; at < pools_; ++at) tallies_[at].books->lock().lock();
+    for (std::size_t at = 0; at < pools_; ++at) {
+      if (is_first(at)) tallies_[at].books->lock().lock();
+    }
   }
   void unlock() noexcept {
-    for (std::size_t at = pools_; at-- != 0;) tallies_[at].books->lock().unlock();
+    for (std::size_t at = pools_; at-- != 0;) {
+      if (is_first(at)) tallies_[at].books->lock().unlock();
+    }
   }
 
   [[nodiscard]] admission look() noexcept;
@@ -183,9 +193,9 @@ class plan {
   bool done_ = false;
 };
 
-// room for one entry more, and a tally of its pool, sorted by address
+// room for one entry more, and a tally of its pool and payer, sorted by address and number
 template <class Pool>
-bool plan<Pool>::add(state* books) noexcept {
+bool plan<Pool>::add(state* books, tenant_id payer) noexcept {
   if (done_) clear();
   if (size_ == room_) {
     const std::size_t wider = room_ == 0 ? 16 : 2 * room_;
@@ -198,11 +208,11 @@ bool plan<Pool>::add(state* books) noexcept {
   }
   std::size_t place = 0;
   while (place < pools_ && tallies_[place].books < books) ++place;
-  if (place < pools_ && tallies_[place].books == books) return true;
+  while (place < pools_ && tallies_[place].books == books && tallies_[place].payer < payer) ++place;
+  if (place < pools_ && tallies_[place].books == books && tallies_[place].payer == payer) return true;
   if (!tallies_.grow(pools_ + 1)) return false;
   for (std::size_t at = pools_++; at > place; --at) tallies_[at] = tallies_[at - 1];
-  tallies_[place] = {};
-  tallies_[place].books = books;
+  tallies_[place] = {.books = books, .payer = payer};
   return true;
 }
 
@@ -218,22 +228,23 @@ errc plan<Pool>::look_at(entry& e) noexcept {
 template <class Pool>
 void plan<Pool>::let_ends_go() noexcept {
   for (std::size_t at = 0; at < pools_; ++at) {
-    state* const books = tallies_[at].books;
-    tallies_[at] = {};
-    tallies_[at].books = books;
+    const tally& old = tallies_[at];
+    tallies_[at] = {.books = old.books, .payer = old.payer};
   }
   for (std::size_t at = 0; at < size_; ++at) {
     entry& e = entries_[at];
     if (e.does != action::close) continue;
-    tally& sum = tally_of(e.books);
+    tally& sum = tally_of(e);
     const bool waits = e.books->busy();
     for (const block_id id : e.of->blocks()) {
       e.books->unmark(id);
       if (e.books->references(id) != 0) continue;
       ++sum.released;
-      sum.gained += waits ? 0 : 1;
+      if (waits) continue;
+      // one that is left half full can be found from then on
+      ++(e.books->is_published(id) || e.of->partial_ ? sum.kept : sum.gained);
     }
-    sum.drawn += e.of->reserved_;
+    sum.redeemed += e.of->reserved_;
   }
 }
 
@@ -260,19 +271,19 @@ admission plan<Pool>::look() noexcept {
   for (; looked < size_ && said; ++looked) {
     entry& e = entries_[looked];
     if (e.does == action::close) continue;
-    tally& sum = tally_of(e.books);
     errc no = look_at(e);
+    tally& sum = tally_of(e);
     sum.opens = sum.opens || e.does == action::open;
     sum.taken += e.d.need + e.d.more;
     sum.drawn += e.d.own < e.d.need ? e.d.own : e.d.need;
     sum.hits += e.books->count_cached(e.d.ids, e.d.found);
     for (std::size_t k = 0; k < e.d.found; ++k) e.books->mark(e.d.ids[k]);
-    if (no == errc::ok && !sum.fits()) no = errc::out_of_memory;
+    if (no == errc::ok && !fits(e.books)) no = short_of(e.books);
     if (no == errc::ok) continue;
     said = e.d.judge(*e.books, no);
     said.need = sum.taken;
-    const std::size_t less = sum.hits + sum.kept(), have = e.books->available() + sum.gained;
-    said.room = have > less ? have - less : 0;
+    const auto all = tallies_of(e.books);
+    said.room = tally::room(all.data(), all.size(), static_cast<std::size_t>(&sum - all.data()));
     // what is left for this request beside those before it
     const std::size_t others = sum.taken - e.d.need - e.d.more;
     const std::size_t rest = said.room > others ? said.room - others : 0;
@@ -298,16 +309,22 @@ void plan<Pool>::carry_out() noexcept {
   for (std::size_t at = 0; at < size_; ++at) {
     entry& e = entries_[at];
     if (e.does != action::close) continue;
-    tally_of(e.books).drawn -= e.of->reserved_;
-    tally_of(e.books).released = 0;
+    tally& sum = tally_of(e);
+    sum.redeemed = sum.gained = sum.kept = sum.released = 0;
     e.of->let_go();
   }
   for (std::size_t at = 0; at < size_; ++at) {
     entry& e = entries_[at];
     if (e.does == action::close) continue;
-    tally& sum = tally_of(e.books);
+    tally& sum = tally_of(e);
     const std::size_t before = e.d.need;
-    e.d.hold(*e.books, sum.taken + sum.kept());
+    const std::size_t hits = e.books->count_cached(e.d.ids, e.d.found);
+    sum.hits -= hits < sum.hits ? hits : sum.hits;
+    e.d.hold(*e.books, [&] {
+      ++sum.hits;
+      const bool roomy = fits(e.books);
+      return --sum.hits, roomy;
+    });
     sum.taken -= before - e.d.need;
   }
   for (std::size_t at = 0; at < size_; ++at) {

@@ -25,6 +25,9 @@ struct pool_audit {
       const bool referenced = books.references(id) != 0;
       const bool waits = books.waits(id);
       if (books.options_.cache && books.index_.is_published(id) != published) return false;
+      if constexpr (Books::divides) {
+        if (books.order_.is_charged(id) != (published || referenced || waits)) return false;
+      }
       if (books.order_.contains(id) != (published && !referenced && !waits)) return false;
       if ((id >= books.fresh_ && (published || referenced || waits)) || (waits && referenced)) return false;
       live += referenced;
@@ -39,7 +42,8 @@ struct pool_audit {
     const bool counts = live == books.live_ && cached == books.order_.size() && stacked == books.top_ && sum == 0 &&
                         waiting == books.in_flight();
     return counts && live + cached + waiting + books.free_count() == books.total() && books.order_.is_valid() &&
-           fence_agrees(books) && (!books.options_.cache || books.index_.is_valid()) && parents_leave_later(books);
+           fence_agrees(books) && promises_agree(books) && (!books.options_.cache || books.index_.is_valid()) &&
+           parents_leave_later(books);
   }
 
  private:
@@ -49,6 +53,11 @@ struct pool_audit {
 
   [[nodiscard]] static bool fence_agrees(const Books& books) noexcept {
     if constexpr (Books::holds_back) return books.fence_.is_valid();
+    return true;
+  }
+
+  [[nodiscard]] static bool promises_agree(const Books& books) noexcept {
+    if constexpr (Books::divides) return books.order_.promised() == books.promises_.reserved;
     return true;
   }
 

@@ -38,6 +38,7 @@ class pool_state : public block_states {
   static constexpr bool scrubs = Policy::scrub::enabled;
   static constexpr bool hears = hears_of_publishing<typename Policy::events, prefixes>;
   static constexpr bool values = knows_worth<typename Policy::evict>;
+  static constexpr bool divides = divides_blocks<typename Policy::evict>;
   static constexpr bool holds_back = holds_blocks_back<typename Policy::fence>;
   static constexpr bool orders = orders_streams_of_blocks<typename Policy::fence>;
 
@@ -47,7 +48,7 @@ class pool_state : public block_states {
     first_ = with.null_block ? 1 : 0;
     end_ = static_cast<block_id>(with.blocks + first_);
     fresh_ = first_;
-    bool room = states_.open(end_) && stack_.open(end_) && order_.open(with.cache ? end_ : 0) && scrub_.open(end_) &&
+    bool room = states_.open(end_) && stack_.open(end_) && order_.open(with.cache || divides ? end_ : 0) && scrub_.open(end_) &&
                 fence_.open(end_);
     if constexpr (keeps_rows_of_blocks<typename Policy::events>) {
       room = room && events_.open(end_, with.block_tokens, with.seed);
@@ -81,27 +82,29 @@ class pool_state : public block_states {
 
   [[nodiscard]] pool_promises& promises() noexcept { return promises_; }
   [[nodiscard]] const pool_promises& promises() const noexcept { return promises_; }
-  /// Blocks that a request must leave to others; `own` of those that are set aside are its own.
-  [[nodiscard]] std::size_t kept_back(bool opens, std::size_t own) const noexcept {
-    return promises_.reserved - own + (opens && live_ != 0 ? options_.watermark : 0);
-  }
+  /// Blocks that a request which begins leaves to those that run.
+  [[nodiscard]] std::size_t watermark(bool opens) const noexcept { return opens && live_ != 0 ? options_.watermark : 0; }
 
-  /// Sets up to `n` blocks aside that nobody was promised; returns how many.
-  std::size_t set_aside(std::size_t n) noexcept {
-    const std::size_t left = available() > promises_.reserved ? available() - promises_.reserved : 0;
-    return promises_.reserved += n < left ? n : left, n < left ? n : left;
-  }
+  /// Makes `n` cached blocks free for a tenant. Requires that its account has room for them.
+  void clear(std::size_t n, tenant_id payer) noexcept { make_room(stack_.first() + top_, n, 0, payer), top_ += n; }
 
   /// Who may give a block back: those of a sequence only leave in the order that keeps its prefix whole.
   enum class owner : bool { alone, request };
 
-  /// Hands out `n` blocks with one reference each, wiped if the policy says so. Requires n <= available().
-  void take(block_id* out, std::size_t n, owner whose, tenant_id tenant = 0) noexcept {
+  /// Hands out `n` blocks with one reference each, wiped if the policy says so. Requires room for them.
+  void take(block_id* out, std::size_t n, owner whose, tenant_id tenant = 0, tenant_id payer = 0) noexcept {
     const std::uint32_t references = whose == owner::request ? 1 | sequence_bit : 1;
-    std::size_t taken = 0;
-    for (; taken < n && top_ != 0; ++taken) states_[out[taken] = stack_[--top_]].references = references;
-    for (; taken < n && fresh_ != end_; ++taken) states_[out[taken] = fresh_++].references = references;
-    if (taken < n) evict(out + taken, n - taken, references, removal::evicted);
+    std::size_t taken = 0, most = n;
+    if constexpr (divides) {
+      // what is free may be promised to others
+      const std::size_t left = free_count() > promises_.reserved ? free_count() - promises_.reserved : 0;
+      most = n < left ? n : left;
+    }
+    for (; taken < most && top_ != 0; ++taken) states_[out[taken] = stack_[--top_]].references = references;
+    for (; taken < most && fresh_ != end_; ++taken) states_[out[taken] = fresh_++].references = references;
+    if constexpr (divides) order_.charge(out, taken, payer);
+    if (taken < n) make_room(out + taken, n - taken, references, payer);
+    if constexpr (divides) order_.charge(out + taken, n - taken, payer);
     live_ += n;
     if (live_ > peak_live_) peak_live_ = live_;
     if constexpr (scrubs) {
@@ -239,7 +242,9 @@ class pool_state : public block_states {
   /// Makes up to `n` cached blocks free, in the order of the policy; returns how many.
   std::size_t evict(std::size_t n, removal why = removal::asked) noexcept {
     if (n > order_.size()) n = order_.size();
-    evict(stack_.first() + top_, n, 0, why);
+    block_id* const out = stack_.first() + top_;
+    order_.pop(out, n, coming());
+    evicted(out, n, 0, why);
     top_ += n;
     return n;
   }
@@ -332,12 +337,21 @@ class pool_state : public block_states {
     }
   }
 
-  void evict(block_id* out, std::size_t n, std::uint32_t references, removal why) noexcept {
-    // the rows of evicted blocks lie anywhere; while the order is walked they are on their way
-    order_.pop(out, n, [this](block_id id) {
-      index_.prefetch(id);
-      __builtin_prefetch(&states_[id], 1);
-    });
+  // the rows of evicted blocks lie anywhere; while the order is walked they are on their way
+  [[nodiscard]] auto coming() noexcept {
+    return [this](block_id id) noexcept { index_.prefetch(id), __builtin_prefetch(&states_[id], 1); };
+  }
+
+  void make_room(block_id* out, std::size_t n, std::uint32_t references, tenant_id payer) noexcept {
+    if constexpr (divides) {
+      order_.pop_for(payer, out, n, coming());
+    } else {
+      static_cast<void>(payer), order_.pop(out, n, coming());
+    }
+    evicted(out, n, references, removal::evicted);
+  }
+
+  void evicted(block_id* out, std::size_t n, std::uint32_t references, removal why) noexcept {
     forget(out, n, why);
     row* const states = states_.first();
     for (std::size_t at = 0; at < n; ++at) states[out[at]] = {references, states[out[at]].generation + 1};
@@ -351,6 +365,7 @@ class pool_state : public block_states {
   }
 
   void freed(const block_id* ids, std::size_t n) noexcept {
+    if constexpr (divides) order_.leave(ids, n);
     if constexpr (scrubs) {
       scrub_.on_free(ids, n, [this](const block_id* dirty, std::size_t count) { memory_.wipe(dirty, count); });
     }

@@ -161,7 +161,7 @@ class sequence {
   bool reserves_ = false, partial_ = false;  // as its options said
   bool planned_ = false;           // a plan names it
   typename state::position root_ = 0;
-  tenant_id tenant_ = 0;
+  tenant_id tenant_ = 0, payer_ = 0;  // whose blocks they are; for whom they count
   std::conditional_t<state::values, kept_worth, no_worth> worth_;
 };
 
@@ -194,7 +194,7 @@ failure sequence<Pool>::prepare(std::span<const token> prompt, const options& wi
   if (state::values && !worth_.open(with)) return why;
   why.fix = with.why_not();
   if (why.fix != nullptr) return why.code = errc::invalid_argument, why;
-  tenant_ = with.key.tenant;
+  tenant_ = with.key.tenant, payer_ = with.shared_key(0).tenant;
   partial_ = with.partial && pool.cache;
   return {};
 }
@@ -208,7 +208,7 @@ failure sequence<Pool>::look(std::span<const token> prompt, const options& with,
             .need = count_, .limit = books_->total(), .fix = "free some memory: the salt did not fit"};
   }
   const std::size_t reusable = cache ? with.reusable(prompt.size()) : 0;
-  d.ids = ids_.first();
+  d.ids = ids_.first(), d.payer = payer_;
   d.asked = cache && with.read_cache ? prompt.size() : 0;
   if (with.partial && books_->memory().can_copy()) d.part.tokens = reusable;
   d.look(*books_, root_, prompt.data(), reusable / block_tokens_, count_);
@@ -258,11 +258,11 @@ failure sequence<Pool>::start(std::span<const token> prompt, const options& with
     const locked hold(books_->lock());
     why = look(prompt, with, d);
     if (why.code == errc::ok && !d.fits(*books_)) {
-      why = d.refuse(*books_, errc::out_of_memory).why();
+      why = d.refuse(*books_, d.shortage(*books_)).why();
       if (books_->options().cache) books_->index().let_go_root(root_);
     }
     if (why.code == errc::ok) {
-      d.hold(*books_, d.need + d.more + books_->kept_back(true, 0));
+      d.hold(*books_, [&] { return d.fits(*books_, 1); });
       take(d);
     }
   }
@@ -278,7 +278,7 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
   private_slots_ = other.private_slots_;
   published_ = other.published_, written_ = other.written_, cached_tokens_ = other.cached_tokens_;
   reserved_ = other.reserved_, reserves_ = other.reserves_, partial_ = other.partial_;
-  root_ = other.root_, tenant_ = other.tenant_;
+  root_ = other.root_, tenant_ = other.tenant_, payer_ = other.payer_;
   worth_ = static_cast<decltype(worth_)&&>(other.worth_);
   other.books_ = nullptr;
   other.count_ = other.length_ = other.private_slots_ = 0;
@@ -289,7 +289,7 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
 template <class Pool>
 errc sequence<Pool>::look_at_growth(std::size_t slots, demand& d) noexcept {
   const bool partial = length_ % block_tokens_ != 0;
-  d.ids = ids_.first();
+  d.ids = ids_.first(), d.payer = payer_;
   d.own = reserved_;
   return d.look_growth(*books_, count_, divide_up(slots, block_tokens_), partial ? ids_[length_ / block_tokens_] : no_block);
 }
@@ -304,7 +304,7 @@ errc sequence<Pool>::grow_to(std::size_t slots) noexcept {
   {
     const locked hold(books_->lock());
     errc no = look_at_growth(slots, d);
-    if (no == errc::ok && !d.fits(*books_)) no = errc::out_of_memory;
+    if (no == errc::ok && !d.fits(*books_)) no = d.shortage(*books_);
     if (no != errc::ok) return static_cast<void>(d.refuse(*books_, no)), no;
     take(d);
   }
@@ -326,7 +326,7 @@ void sequence<Pool>::give_tail(std::size_t keep_blocks) noexcept {
   if (count_ <= keep_blocks) return;
   const locked hold(books_->lock());
   books_->give_chain(ids_.first() + keep_blocks, count_ - keep_blocks);
-  if (reserves_) reserved_ += books_->set_aside(count_ - keep_blocks);
+  if (reserves_) reserved_ += detail::set_aside(*books_, count_ - keep_blocks, payer_);
   count_ = keep_blocks;
 }
 
@@ -360,7 +360,7 @@ result<sequence<Pool>> sequence<Pool>::fork() noexcept {
   made.published_ = published_;
   made.cached_tokens_ = cached_tokens_;
   made.root_ = root_;
-  made.tenant_ = tenant_;
+  made.tenant_ = tenant_, made.payer_ = payer_;
   if constexpr (state::values) made.worth_.otherwise = worth_.otherwise;
   private_slots_ = length_;
   const locked hold(books_->lock());
@@ -377,7 +377,7 @@ void sequence<Pool>::let_go() noexcept {
     detail::leave_part(*books_, root_, ids_.first(), published_, written_ % block_tokens_);
   }
   books_->give_chain(ids_.first(), count_);
-  books_->promises().reserved -= reserved_;
+  detail::redeem(*books_, reserved_, payer_);
   if (books_->options().cache) books_->index().let_go_root(root_);
   count_ = length_ = private_slots_ = published_ = written_ = cached_tokens_ = reserved_ = 0;
 }
