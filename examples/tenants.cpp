@@ -37,18 +37,17 @@ struct with_shares : shared_by_tenants {
 // [shares]
 
 int flood() {
-  using pool_type = kv::block_pool<with_shares>;
-  using sequence = kv::sequence<pool_type>;
+  using divided_pool = kv::block_pool<with_shares>;
   tokenheap::host_source heap;
   const kv::layout shape{.layers = 2, .kv_heads = 2, .head_size = 8, .block_tokens = 16};
-  auto opened = pool_type::open({.blocks = 12, .name = "shares"}, shape, heap);
+  auto opened = divided_pool::open({.blocks = 12, .name = "shares"}, shape, heap);
   if (!opened) return std::fprintf(stderr, "%s\n", opened.why().fix), 1;
-  pool_type& pool = *opened;
+  divided_pool& pool = *opened;
   std::vector<kv::token> prompt(49);
   std::iota(prompt.begin(), prompt.end(), 1);
   const auto run = [&](kv::tenant_id tenant, kv::token first) {
     prompt[0] = first;
-    auto s = sequence::open(pool, prompt, {.key = {.tenant = tenant}});
+    auto s = kv::sequence<divided_pool>::open(pool, prompt, {.key = {.tenant = tenant}});
     return s ? s->publish(49) : s.error();
   };
 
