@@ -129,7 +129,8 @@ command declare_serve(CLI::App& app) {
           decimal(0.001, 1e6));
   count_option(app, "--fork", work.forks, 1, 64, "answers to each request, which share its prompt (default 1)");
   app.add_option("--tiers", chosen->tiers,
-                 "where blocks go that leave the pool: device:N,host:N,file:PATH:BYTES,redis:HOST:PORT, each optional, in this order");
+                 "where blocks go that leave the pool: device:N,host:N,file:PATH:BYTES,redis:HOST:PORT, each optional, in this "
+                 "order");
   word_option(app, "--policy", chosen->policy, {"lru", "hinted"},
               "who is evicted: lru (default), or hinted, where each request says whether its blocks are used again");
   count_option(app, "--tenants", amounts.tenants, 0, 1 << 20,
