@@ -67,6 +67,7 @@
 #include <tokenheap/alloc/device_trace.hpp>
 #include <tokenheap/alloc/event_pool.hpp>
 #include <tokenheap/alloc/free_slots.hpp>
+#include <tokenheap/alloc/front_cache.hpp>
 #include <tokenheap/alloc/guarded.hpp>
 #include <tokenheap/alloc/layered.hpp>
 #include <tokenheap/alloc/ledger.hpp>

@@ -18,7 +18,7 @@ struct divided : kv::default_policy {
 TEST_CASE("a tally says what the requests of a plan come to, and who is short", "[kv][plan]") {
   kv::pool_state<kv::default_policy> books;
   REQUIRE(books.open({.blocks = 6, .block_tokens = 2, .watermark = 1}).code == errc::ok);
-  kv::block_id ids[2];
+  kv::block_id ids[2] = {};
   books.take(ids, 2, kv::pool_state<kv::default_policy>::owner::request);
   using tally = kv::plan_tally<kv::pool_state<kv::default_policy>>;
   tally all{.books = &books, .taken = 3, .opens = true};
@@ -37,7 +37,7 @@ TEST_CASE("a tally of a tenant counts what the others of the plan may take befor
   REQUIRE(books.open({.blocks = 10, .block_tokens = 2}).code == errc::ok);
   REQUIRE(books.order().share(1, 4) == errc::ok);
   REQUIRE(books.order().share(2, 4) == errc::ok);
-  kv::block_id ids[6];
+  kv::block_id ids[6] = {};
   books.take(ids, 6, state::owner::request, 3, 3);
   using tally = kv::plan_tally<state>;
   tally all[2] = {{.books = &books, .payer = 1, .taken = 2}, {.books = &books, .payer = 2, .taken = 2}};

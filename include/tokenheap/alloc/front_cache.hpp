@@ -27,10 +27,10 @@ class front_cache;
 
 /// The book of all fronts of one caching allocator: whoever is short of memory empties them through it.
 ///
-/// Make it before the allocator, name `callback()` in the allocator's options, and open a front for each thread. Not for
-/// engines with one or two threads: the allocator's own lock is as cheap there.
+/// Make it before the allocator, name `callback()` in the allocator's options, and open a front for each thread. Not where
+/// every request has a size of its own: then fronts keep what nobody asks for.
 ///
-/// Requires  it outlives the allocator and the fronts; all its fronts are of one allocator
+/// Requires  it outlives the allocator and the fronts; all that are open at a time are of one allocator
 /// Threads   safe
 /// Cost      about 600 bytes for each front that could be open
 template <class Gpu, front_shape Shape = front_shape{}>
