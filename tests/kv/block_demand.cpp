@@ -20,7 +20,8 @@ TEST_CASE("a demand looks, fits, holds and takes, and growth can be undone", "[k
   CHECK(first.need == 3);
   REQUIRE(first.fits(books));
   first.keep = first.more = 2;
-  first.hold(books, [] { return true; });
+  first.hold(books);
+  first.hold_rest(books, [] { return true; });
   first.take(books, 0);
   CHECK(first.own == 2);
   CHECK(books.promises().reserved == 2);

@@ -301,3 +301,91 @@ TEST_CASE("plans at random agree with looks, and a refusal leaves everything as 
   CHECK(pool.stats().reserved == 0);
   CHECK(pool.is_valid());
 }
+
+TEST_CASE("a part of a block is never taken over from a request of the same plan that found the block", "[kv][plan]") {
+  tokenheap::host_source heap;
+  const kv::layout shape{.layers = 1, .kv_heads = 1, .head_size = 4, .type = kv::dtype::float32, .block_tokens = 4};
+  auto pool = pool_type::open({.blocks = 4, .block_tokens = 4}, shape, heap);
+  REQUIRE(pool);
+  for (const kv::token first : {1U, 50U}) {
+    auto done = opened(*pool, count_up(4, first));
+    REQUIRE(done.publish(4) == errc::ok);
+  }
+  const std::vector<kv::token> part{1, 2, 900};
+  const auto whole = count_up(5, 1), other = count_up(9, 50);
+  {
+    plan step;
+    REQUIRE(step.open(*pool, part, {.partial = true}).code == errc::ok);
+    REQUIRE(step.open(*pool, whole).code == errc::ok);
+    REQUIRE(step.commit());
+    auto a = step.take(0), b = step.take(1);
+    CHECK(b.cached_tokens() == 4);
+    CHECK(a.blocks()[0] != b.blocks()[0]);
+    CHECK(pool->is_valid());
+  }
+  plan step;
+  REQUIRE(step.open(*pool, part, {.partial = true}).code == errc::ok);
+  REQUIRE(step.open(*pool, other).code == errc::ok);
+  static_cast<void>(step.commit());
+  CHECK(pool->is_valid());
+}
+
+TEST_CASE("what was not committed is not there to be taken", "[kv][plan]") {
+  auto pool = pool_of(2, 4);
+  const auto prompt = count_up(4), long_one = count_up(8, 9);
+  plan step;
+  REQUIRE(step.open(pool, prompt).code == errc::ok);
+  CHECK_FALSE(step.take(0).is_open());
+  REQUIRE(step.open(pool, long_one).code == errc::ok);
+  CHECK_FALSE(step.commit());
+  CHECK_FALSE(step.take(0).is_open());
+  CHECK_FALSE(step.take(1).is_open());
+  CHECK(pool.is_valid());
+}
+
+TEST_CASE("promises hold beside pins, forks and rewinds", "[kv][plan]") {
+  tokenheap::host_source heap;
+  const kv::layout shape{.layers = 1, .kv_heads = 1, .head_size = 4, .type = kv::dtype::float32, .block_tokens = 4};
+  const auto made = [&](std::size_t blocks) {
+    auto pool = pool_type::open({.blocks = blocks, .block_tokens = 4}, shape, heap);
+    REQUIRE(pool);
+    return std::move(*pool);
+  };
+  SECTION("a pin does not take what was promised") {
+    auto pool = made(4);
+    auto block = pool.allocate().publish(kv::prefix_key{}, count_up(4, 70));
+    REQUIRE(block);
+    const auto remembered = block->weak();
+    block->close();
+    auto s = opened(pool, count_up(2), {.expected_tokens = 16, .fit = kv::admit::reserved});
+    CHECK(pool.stats().reserved == 3);
+    CHECK_FALSE(pool.pin(remembered));
+    CHECK(s.grow(14) == errc::ok);
+  }
+  SECTION("a fork sets its copy aside, or is refused") {
+    auto pool = made(4);
+    auto s = opened(pool, count_up(2), {.expected_tokens = 16, .fit = kv::admit::reserved});
+    CHECK(s.fork().error() == errc::out_of_memory);
+    CHECK(s.grow(14) == errc::ok);
+    auto wide = made(5);
+    auto t = opened(wide, count_up(2), {.expected_tokens = 16, .fit = kv::admit::reserved});
+    auto fork = t.fork();
+    REQUIRE(fork);
+    CHECK(t.grow(14) == errc::ok);
+    CHECK(wide.is_valid());
+  }
+  SECTION("a rewind into what others can find sets its copy aside, and no more than was promised") {
+    auto pool = made(4);
+    auto s = opened(pool, count_up(8), {.expected_tokens = 12, .fit = kv::admit::reserved});
+    REQUIRE(s.publish(8) == errc::ok);
+    REQUIRE(s.rewind(1) == errc::ok);
+    auto other = sequence::open(pool, count_up(4, 90));
+    CHECK_FALSE(other);
+    CHECK(s.grow(5) == errc::ok);
+    auto wide = made(8);
+    auto t = opened(wide, count_up(4), {.expected_tokens = 8, .fit = kv::admit::reserved});
+    REQUIRE(t.append(count_up(20)) == errc::ok);
+    REQUIRE(t.rewind(20) == errc::ok);
+    CHECK(wide.stats().reserved == 1);
+  }
+}

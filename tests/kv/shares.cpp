@@ -485,9 +485,9 @@ void play_plans(unsigned seed) {
     }
     if (!all.empty() && dice() % 4 == 0) {
       auto fork = all.front().fork();
-      REQUIRE(fork);
-      static_cast<void>(fork->grow(1 + dice() % 5));
-      all.push_back(std::move(*fork));
+      // refused where the copy of a shared tail would have to come out of what was promised
+      if (fork) static_cast<void>(fork->grow(1 + dice() % 5));
+      if (fork) all.push_back(std::move(*fork));
     }
     if (!all.empty() && dice() % 4 == 0) REQUIRE(all.back().rewind(dice() % (all.back().length() + 1)) == errc::ok);
     if (all.size() > 12) all.erase(all.begin());

@@ -348,3 +348,36 @@ TEST_CASE("a request whose waits the device refuses is refused, and nothing is l
   CHECK(grows->grow(8) == errc::ok);
   CHECK(grows->blocks().size() == 3);
 }
+
+TEST_CASE("a request that the device refused leaves nothing of what its block held before", "[kv][fence]") {
+  sim_machine machine{sim_options{.capacity = 64 * MiB}};
+  sim_device device = machine.device();
+  sim_stream lanes[2];
+  const auto no_copy = [](void*, kv::block_id, kv::block_id) noexcept {};
+  auto made = kv::block_pool<ordered>::open({.blocks = 4, .block_tokens = 4, .copy = {no_copy, nullptr}});
+  REQUIRE(made);
+  for (std::size_t at = 0; at < 2; ++at) {
+    REQUIRE(device.create_stream_nonblocking(lanes[at]));
+    REQUIRE(made->fence().bind(at, device, lanes[at]) == errc::ok);
+  }
+  using ordered_sequence = kv::sequence<kv::block_pool<ordered>>;
+  {
+    auto found = ordered_sequence::open(*made, count_up(4, 1));
+    REQUIRE(found->publish(4) == errc::ok);
+    auto secret = ordered_sequence::open(*made, count_up(4, 700), {.key = {.tenant = 1}});
+    REQUIRE(secret);
+    const auto ids = secret->blocks();
+    REQUIRE(made->fence().before(1, block_use::read, ids.data(), ids.size()) == errc::ok);
+    made->fence().after(1, block_use::read, ids.data(), ids.size());
+  }
+  machine.fail(sim_call::record, 1, device_error::failed);
+  const std::vector<kv::token> part{1, 2, 900};
+  CHECK_FALSE(ordered_sequence::open(*made, part, {.partial = true}));
+  machine.clear_faults();
+  CHECK(made->stats().cached == 1);
+  CHECK(made->match(count_up(4, 700)) == 0);
+  auto probe = ordered_sequence::open(*made, joined(count_up(3, 700), {1}), {.partial = true});
+  REQUIRE(probe);
+  CHECK(probe->cached_tokens() == 0);
+  CHECK(made->is_valid());
+}

@@ -87,6 +87,8 @@ struct block_demand {
   std::size_t found = 0;   ///< of a prompt: the first blocks of `ids`
   std::size_t cached = 0;  ///< of these, where there is no list: those that nobody holds
   bool shared = false;     ///< of growth: the last block is to be copied first
+  block_id tail = no_block;    ///< of growth: that block
+  std::size_t lookahead = 0;   ///< tokens of a prompt's slots that are none of its own
   partial_match part{};
   std::size_t asked = 0;  ///< tokens of a prompt that count as asked for
 
@@ -107,6 +109,7 @@ struct block_demand {
   [[nodiscard]] errc look_growth(Books& books, std::size_t count, std::size_t blocks, block_id last) noexcept {
     from = count;
     need = blocks > count ? blocks - count : 0;
+    tail = last;
     shared = last != no_block && !books.is_writable(last);
     if (!shared) return errc::ok;
     ++need;
@@ -130,6 +133,12 @@ struct block_demand {
     return Books::divides && all <= books.available() ? errc::limit_reached : errc::out_of_memory;
   }
 
+  /// Tokens of the longest prompt that fits `room`: its last token always needs a block of its own to be computed into.
+  [[nodiscard]] std::size_t longest_of(std::size_t room, const Books& books) const noexcept {
+    const std::size_t slots = room == 0 ? 0 : (found + room) * books.options().block_tokens;
+    return slots > lookahead ? slots - lookahead : 0;
+  }
+
   /// The numbers of now for this request alone, which is refused with `code` or fits.
   TOKENHEAP_COLD admission judge(const Books& books, errc code) const noexcept {
     const pool_stats now = books.stats();
@@ -147,8 +156,8 @@ struct block_demand {
                 .in_flight = now.in_flight,
                 .reserved = now.reserved,
                 .watermark = books.options().watermark};
-    a.longest = (found + a.room) * books.options().block_tokens;
-    if (code == errc::too_large) a.longest = now.total * books.options().block_tokens;
+    a.longest = longest_of(a.room, books);
+    if (code == errc::too_large) a.longest = longest_of(now.total - found, books);
     if (a) return a;
     a.fix = "shorten the prompt by the missing blocks, close a sequence, or open a larger pool";
     if (now.in_flight != 0) a.fix = "settle the steps that have ended, or close a sequence";
@@ -162,11 +171,14 @@ struct block_demand {
     return books.promises().last_refusal = judge(books, code);
   }
 
-  /// Holds what was found; `roomy()` says whether one more block may be held, to copy from.
-  template <class Roomy>
-  void hold(Books& books, Roomy&& roomy) noexcept {
+  /// Holds what was found. A plan does so for all of its requests before any of them has a part.
+  void hold(Books& books) noexcept {
     for (std::size_t at = 0; at < found; ++at) books.hold_found(ids[at]);
     if (opens) books.built(ids, 0, found);
+  }
+  /// Holds the block that agrees in part, or takes it over; `roomy()` says whether one more may be held, to copy from.
+  template <class Roomy>
+  void hold_rest(Books& books, Roomy&& roomy) noexcept {
     if (part.tokens == 0 || !detail::hold_part(books, part, roomy())) return;
     ids[from++] = part.block;
     --need;
@@ -191,7 +203,13 @@ struct block_demand {
   /// Without the lock: lets the stream that computes wait for whoever still uses the blocks.
   [[nodiscard]] errc order(Books& books) noexcept {
     if constexpr (Books::orders) {
-      if (const errc no = books.fence().on_found(ids, found); no != errc::ok) return no;
+      auto& fence = books.fence();
+      if (const errc no = fence.on_found(ids, found); no != errc::ok) return no;
+      // what is copied from is read as well
+      const block_id source = part.tokens != 0 && !part.claimed ? part.block : shared ? tail : no_block;
+      if (source != no_block) {
+        if (const errc no = fence.on_found(&source, 1); no != errc::ok) return no;
+      }
       return books.fence().on_take(ids + found, from - found + need);
     }
     return errc::ok;

@@ -146,7 +146,7 @@ class block_pool {
     return wrong;
   }
 
-  /// Holds a block that was remembered, and its prefix; a handle that holds nothing if it was evicted meanwhile.
+  /// Holds a block that was remembered, and its prefix. Nothing is held if it was evicted, or what it needs is promised.
   [[nodiscard]] published_block pin(const weak_block& which) noexcept;
 
   /// How many tokens of a prompt are published, whole blocks, the last token included; nothing changes.
@@ -322,14 +322,14 @@ admission block_pool<Policy>::would_fit(std::span<const token> prompt, const seq
   if (state_ == nullptr) return {.code = errc::not_open};
   const locked hold(state_->lock());
   const std::size_t tokens = state_->options().block_tokens;
-  block_demand<state> d{.payer = with.shared_key(0).tenant, .opens = true};
+  block_demand<state> d{.payer = with.shared_key(0).tenant, .opens = true, .lookahead = with.lookahead};
+  if (with.why_not() != nullptr) return d.judge(*state_, errc::invalid_argument);
   const failure wrong = with.count_blocks(prompt.size(), state_->options(), d.need);
   if (wrong.code != errc::ok) return d.judge(*state_, wrong.code);
   if (with.fit != admit::prompt) d.more = with.blocks_beyond(d.need, tokens);
   if (state_->options().cache) {
     const auto found = walk_prefix(*state_, prompt.first(with.reusable(prompt.size())), with.shared_key(0));
-    d.found = with.share == share_scope::request ? 0 : found.blocks;
-    d.cached = found.cached;
+    if (with.share != share_scope::request) d.found = found.blocks, d.cached = found.cached;
     d.need -= d.found;
   }
   return d.judge(*state_, d.fits(*state_) ? errc::ok : d.shortage(*state_));
@@ -363,6 +363,9 @@ published_block<Policy> block_pool<Policy>::pin(const weak_block& which) noexcep
   if (!state_->is_remembered(which.key)) return {};
   column<block_id> prefix;
   if (!list_prefix(*state_, which.key.id, prefix)) return {};
+  // what was promised to requests is not for pins; where tenants have shares the promised blocks have left the cache
+  const std::size_t cached = state_->count_cached(prefix.first(), prefix.size());
+  if (!state::divides && cached + state_->promises().reserved > state_->available()) return {};
   for (std::size_t at = 0; at < prefix.size(); ++at) state_->hold_found(prefix[at]);
   state_->built(prefix.first(), 0, prefix.size());
   return published_block(state_, static_cast<column<block_id>&&>(prefix));

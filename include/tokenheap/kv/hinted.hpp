@@ -260,7 +260,8 @@ class hinted {
     if (parent >= rows_.size() || lists_.contains(parent)) return false;
     row& up = rows_[parent];
     if (!up.given) up = {.level = usual, .later = usual, .given = true};
-    const row& down = rows_[child];
+    row& down = rows_[child];
+    if (!down.given) down = {.level = usual, .later = usual, .given = true};
     const bool longer = down.falls && (!up.falls || wheel_.due(child) > wheel_.due(parent));
     if (up.level >= down.level && up.later >= down.later && (!longer || up.later >= down.level)) return false;
     if (up.level < down.level) up.level = down.level;

@@ -37,23 +37,21 @@ class plan {
   plan() noexcept = default;
   plan(const plan&) = delete;
   plan& operator=(const plan&) = delete;
-  ~plan() {
-    clear();
-    delete[] entries_;
-  }
+  ~plan() { clear(), delete[] entries_; }
 
   /// A request that is to begin; its place in the list is `size()` before the call.
   [[nodiscard]] failure open(Pool& pool, std::span<const token> prompt, const options& with = {}) noexcept {
-    if (pool.state_ == nullptr)
-      return {.code = errc::not_open, .pool = "closed pool", .what = "a sequence", .fix = "open the pool first"};
-    if (!add(pool.state_, payer_of(with.shared_key(0).tenant))) return no_memory(pool.state_);
-    entry& e = entries_[size_];
+    if (pool.state_ == nullptr) return {.code = errc::not_open, .pool = "closed pool", .fix = "open the pool first"};
+    sequence made;
+    made.books_ = pool.state_;
+    made.block_tokens_ = pool.state_->options().block_tokens;
+    failure no = made.prepare(prompt, with);
+    if (no.code == errc::ok && !add(pool.state_, payer_of(with.shared_key(0).tenant))) no = no_memory(pool.state_);
+    if (no.code != errc::ok) return made.books_ = nullptr, no;
+    entry& e = entries_[size_++];
     e = {.does = action::open, .books = pool.state_, .prompt = prompt, .with = with};
-    e.made.books_ = pool.state_;
-    e.made.block_tokens_ = pool.state_->options().block_tokens;
-    const failure no = e.made.prepare(prompt, with);
-    if (no.code != errc::ok) return e.made.books_ = nullptr, no;
-    return ++size_, failure{};
+    e.made = static_cast<sequence&&>(made);
+    return {};
   }
 
   /// `n` more tokens for a sequence that runs.
@@ -93,7 +91,7 @@ class plan {
 
   /// The sequence that was opened at this place, after a commit; closed if there is none.
   [[nodiscard]] sequence take(std::size_t place) noexcept {
-    return place < size_ ? static_cast<sequence&&>(entries_[place].made) : sequence{};
+    return done_ && place < size_ ? static_cast<sequence&&>(entries_[place].made) : sequence{};
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -157,10 +155,7 @@ class plan {
   }
   [[nodiscard]] bool is_first(std::size_t at) const noexcept { return at == 0 || tallies_[at - 1].books != tallies_[at].books; }
   [[nodiscard]] static failure no_memory(const state* books) noexcept {
-    return {.code = errc::out_of_memory,
-            .pool = books->options().name,
-            .what = "the list of a plan",
-            .fix = "free some memory"};
+    return detail::refuse(errc::out_of_memory, books->options(), "the list of a plan", 1, 0, "free some memory");
   }
 
   [[nodiscard]] static admission over() noexcept {
@@ -287,7 +282,7 @@ admission plan<Pool>::look() noexcept {
     // what is left for this request beside those before it
     const std::size_t others = sum.taken - e.d.need - e.d.more;
     const std::size_t rest = said.room > others ? said.room - others : 0;
-    said.longest = (e.d.found + rest) * e.books->options().block_tokens;
+    said.longest = e.d.longest_of(rest, *e.books);
   }
   refused_ = said ? size_ : looked - 1;
   take_marks_back(looked);
@@ -313,14 +308,17 @@ void plan<Pool>::carry_out() noexcept {
     sum.redeemed = sum.gained = sum.kept = sum.released = 0;
     e.of->let_go();
   }
+  // whatever any of them found, before one of them could take it over for a part
+  for (std::size_t at = 0; at < size_; ++at) {
+    if (entries_[at].does != action::close) entries_[at].d.hold(*entries_[at].books);
+  }
+  for (std::size_t at = 0; at < pools_; ++at) tallies_[at].hits = 0;
   for (std::size_t at = 0; at < size_; ++at) {
     entry& e = entries_[at];
     if (e.does == action::close) continue;
     tally& sum = tally_of(e);
     const std::size_t before = e.d.need;
-    const std::size_t hits = e.books->count_cached(e.d.ids, e.d.found);
-    sum.hits -= hits < sum.hits ? hits : sum.hits;
-    e.d.hold(*e.books, [&] {
+    e.d.hold_rest(*e.books, [&] {
       ++sum.hits;
       const bool roomy = fits(e.books);
       return --sum.hits, roomy;
@@ -358,11 +356,13 @@ void plan<Pool>::undo(std::size_t n) noexcept {
     if (at == n || e.does == action::close) continue;
     if (e.does == action::open) {
       if (at > n && e.d.part.tokens != 0 && !e.d.part.claimed) e.books->give_back(&e.d.part.block, 1);
+      // nobody wrote what it would have reused in part
+      if (at > n && !e.d.part.claimed) e.made.written_ = e.made.published_ * e.made.block_tokens_;
       static_cast<void>(e.made.close());
     } else if (at > n) {
       e.of->drop_growth(e.d);
     } else {
-      e.of->shrink(divide_up(e.of->length_, e.of->block_tokens_));
+      e.of->shrink(e.d.from);
     }
   }
 }

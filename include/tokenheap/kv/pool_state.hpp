@@ -207,7 +207,9 @@ class pool_state : public block_states {
   /// How many of `ids` are cached: held, they are available no more.
   [[nodiscard]] std::size_t count_cached(const block_id* ids, std::size_t n) const noexcept {
     std::size_t cached = 0;
-    for (std::size_t at = 0; at < n; ++at) cached += references(ids[at]) == 0 && !waits(ids[at]);
+    // while steps run, what nobody holds may wait for them, or be about to: only what can leave counts
+    const bool all = !busy();
+    for (std::size_t at = 0; at < n; ++at) cached += references(ids[at]) == 0 && (all || order_.contains(ids[at]));
     return cached;
   }
 

@@ -122,10 +122,6 @@ class sequence {
   sequence() noexcept = default;
 
   void take_over(sequence& other) noexcept;
-  [[nodiscard]] std::size_t available_now() const noexcept {
-    const locked hold(books_->lock());
-    return books_->available();
-  }
   [[nodiscard]] failure prepare(std::span<const token> prompt, const options& with) noexcept;
   [[nodiscard]] failure look(std::span<const token> prompt, const options& with, demand& d) noexcept;
   void take(demand& d) noexcept;
@@ -139,8 +135,7 @@ class sequence {
   }
   void shrink(std::size_t keep_blocks) noexcept {
     give_tail(keep_blocks);
-    // the last block may be published or shared now that it is partial: the next growth looks again
-    private_slots_ = length_;
+    private_slots_ = length_;  // the last block may be published or shared, now that it is partial: growth looks again
   }
   TOKENHEAP_NOINLINE errc grow_to(std::size_t slots) noexcept;
   void keep(const token* tokens, std::size_t n) noexcept {
@@ -158,8 +153,8 @@ class sequence {
   std::size_t written_ = 0;        // tokens whose keys and values are in place, as far as it was said
   std::size_t cached_tokens_ = 0;
   std::size_t reserved_ = 0;       // blocks of the pool that are set aside for it
-  bool reserves_ = false, partial_ = false;  // as its options said
-  bool planned_ = false;           // a plan names it
+  std::size_t promised_ = 0;       // blocks that it was promised in all
+  bool planned_ = false, partial_ = false;  // a plan names it; it leaves its last block for others
   typename state::position root_ = 0;
   tenant_id tenant_ = 0, payer_ = 0;  // whose blocks they are; for whom they count
   std::conditional_t<state::values, kept_worth, no_worth> worth_;
@@ -184,7 +179,10 @@ failure sequence<Pool>::prepare(std::span<const token> prompt, const options& wi
   const pool_options& pool = books_->options();
   // what can never fit is refused before the block list asks for memory
   failure why = with.count_blocks(prompt.size(), pool, count_);
-  if (why.code != errc::ok) return why.available = available_now(), why;
+  if (why.code != errc::ok) {
+    const locked hold(books_->lock());
+    return why.available = books_->available(), why;
+  }
   const std::size_t expected = divide_up(with.expected_tokens, block_tokens_);
   const std::size_t room = expected < pool.blocks ? expected : pool.blocks;
   why = {.code = errc::out_of_memory, .pool = pool.name, .what = "slots of a prompt, in blocks", .need = count_,
@@ -208,7 +206,7 @@ failure sequence<Pool>::look(std::span<const token> prompt, const options& with,
             .need = count_, .limit = books_->total(), .fix = "free some memory: the salt did not fit"};
   }
   const std::size_t reusable = cache ? with.reusable(prompt.size()) : 0;
-  d.ids = ids_.first(), d.payer = payer_;
+  d.ids = ids_.first(), d.payer = payer_, d.lookahead = with.lookahead;
   d.asked = cache && with.read_cache ? prompt.size() : 0;
   if (with.partial && books_->memory().can_copy()) d.part.tokens = reusable;
   d.look(*books_, root_, prompt.data(), reusable / block_tokens_, count_);
@@ -223,7 +221,7 @@ void sequence<Pool>::take(demand& d) noexcept {
   d.take(*books_, tenant_);
   reserved_ = d.own;
   if (!d.opens) return;
-  reserves_ = d.keep != 0;
+  promised_ = d.keep != 0 ? count_ + d.keep : 0;
   books_->join();
   published_ = d.found;
   written_ = d.found * block_tokens_ + d.part.tokens;
@@ -236,8 +234,9 @@ template <class Pool>
 failure sequence<Pool>::begin(std::span<const token> prompt, demand& d) noexcept {
   if (const errc no = d.order(*books_); no != errc::ok) {
     if (d.part.tokens != 0 && !d.part.claimed) books_->give_back(&d.part.block, 1);
-    const failure why{.code = no, .pool = books_->options().name, .what = "a wait for the copies of a block",
-                      .need = count_, .limit = books_->total(), .fix = "look at the device: its streams are refused"};
+    if (!d.part.claimed) written_ = published_ * block_tokens_;  // nothing was copied
+    const failure why = detail::refuse(no, books_->options(), "a wait for the copies of a block, in blocks", count_,
+                                       books_->total(), "look at the device: its streams are refused");
     return static_cast<void>(close()), why;
   }
   length_ = cached_tokens_;
@@ -262,7 +261,8 @@ failure sequence<Pool>::start(std::span<const token> prompt, const options& with
       if (books_->options().cache) books_->index().let_go_root(root_);
     }
     if (why.code == errc::ok) {
-      d.hold(*books_, [&] { return d.fits(*books_, 1); });
+      d.hold(*books_);
+      d.hold_rest(*books_, [&] { return d.fits(*books_, 1); });
       take(d);
     }
   }
@@ -275,9 +275,9 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
   books_ = other.books_;
   ids_ = static_cast<column<block_id>&&>(other.ids_);
   count_ = other.count_, length_ = other.length_, block_tokens_ = other.block_tokens_;
-  private_slots_ = other.private_slots_;
-  published_ = other.published_, written_ = other.written_, cached_tokens_ = other.cached_tokens_;
-  reserved_ = other.reserved_, reserves_ = other.reserves_, partial_ = other.partial_;
+  private_slots_ = other.private_slots_, published_ = other.published_;
+  written_ = other.written_, cached_tokens_ = other.cached_tokens_;
+  reserved_ = other.reserved_, promised_ = other.promised_, partial_ = other.partial_;
   root_ = other.root_, tenant_ = other.tenant_, payer_ = other.payer_;
   worth_ = static_cast<decltype(worth_)&&>(other.worth_);
   other.books_ = nullptr;
@@ -285,7 +285,6 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
   other.published_ = other.written_ = other.cached_tokens_ = other.reserved_ = 0;
 }
 
-// without the lock, and then under it
 template <class Pool>
 errc sequence<Pool>::look_at_growth(std::size_t slots, demand& d) noexcept {
   const bool partial = length_ % block_tokens_ != 0;
@@ -323,11 +322,14 @@ errc sequence<Pool>::end_growth(demand& d) noexcept {
 
 template <class Pool>
 void sequence<Pool>::give_tail(std::size_t keep_blocks) noexcept {
-  if (count_ <= keep_blocks) return;
+  if (count_ <= keep_blocks && promised_ == 0) return;
   const locked hold(books_->lock());
   books_->give_chain(ids_.first() + keep_blocks, count_ - keep_blocks);
-  if (reserves_) reserved_ += detail::set_aside(*books_, count_ - keep_blocks, payer_);
   count_ = keep_blocks;
+  // a tail that others can find or hold is copied before it is written again
+  const bool copies = length_ % block_tokens_ != 0 && !books_->is_writable(ids_[count_ - 1]);
+  const std::size_t want = promised_ == 0 ? 0 : promised_ + (copies ? 1 : 0), have = count_ + reserved_;
+  if (have < want) reserved_ += detail::set_aside(*books_, want - have, payer_);
 }
 
 template <class Pool>
@@ -344,26 +346,23 @@ errc sequence<Pool>::rewind(std::size_t n) noexcept {
 
 template <class Pool>
 result<sequence<Pool>> sequence<Pool>::fork() noexcept {
-  if (books_ == nullptr) {
-    return failure{.code = errc::not_open, .pool = "closed sequence", .what = "a fork", .fix = "fork before close"};
-  }
+  if (books_ == nullptr) return failure{.code = errc::not_open, .pool = "closed sequence", .fix = "fork before close"};
   sequence made;
   const std::size_t shared = divide_up(length_, block_tokens_);
-  if (!made.ids_.grow(shared + 1)) {
-    return failure{.code = errc::out_of_memory, .pool = books_->options().name, .what = "a list of blocks",
-                   .need = shared, .limit = books_->total(), .fix = "free some memory"};
-  }
-  made.books_ = books_;
-  made.count_ = shared;
-  made.length_ = made.private_slots_ = length_;
-  made.block_tokens_ = block_tokens_;
-  made.published_ = published_;
-  made.cached_tokens_ = cached_tokens_;
-  made.root_ = root_;
-  made.tenant_ = tenant_, made.payer_ = payer_;
-  if constexpr (state::values) made.worth_.otherwise = worth_.otherwise;
-  private_slots_ = length_;
+  failure why = detail::refuse(errc::out_of_memory, books_->options(), "a fork, in blocks", shared, books_->total(),
+                               "free some memory, or wait until a block more can be promised");
+  if (!made.ids_.grow(shared + 1)) return why;
   const locked hold(books_->lock());
+  // whoever writes first into the shared tail takes a copy: room that was promised is not for that
+  if (promised_ != 0 && length_ % block_tokens_ != 0 && books_->is_writable(ids_[shared - 1])) {
+    if (detail::set_aside(*books_, 1, payer_) == 0) return why;
+    ++reserved_;
+  }
+  made.books_ = books_, made.count_ = shared, made.block_tokens_ = block_tokens_;
+  made.length_ = made.private_slots_ = private_slots_ = length_;
+  made.published_ = published_, made.cached_tokens_ = cached_tokens_, made.written_ = written_, made.partial_ = partial_;
+  made.root_ = root_, made.tenant_ = tenant_, made.payer_ = payer_;
+  if constexpr (state::values) made.worth_.otherwise = worth_.otherwise;
   for (std::size_t at = 0; at < shared; ++at) books_->hold(made.ids_[at] = ids_[at]);
   if (books_->options().cache) books_->index().share_root(root_);
   books_->join();
@@ -373,7 +372,8 @@ result<sequence<Pool>> sequence<Pool>::fork() noexcept {
 // under the lock
 template <class Pool>
 void sequence<Pool>::let_go() noexcept {
-  if (partial_ && written_ / block_tokens_ == published_) {
+  if (partial_ && written_ / block_tokens_ == published_ && written_ % block_tokens_ != 0) {
+    if constexpr (state::values) books_->value(ids_[published_], worth_.of_block(published_ * block_tokens_));
     detail::leave_part(*books_, root_, ids_.first(), published_, written_ % block_tokens_);
   }
   books_->give_chain(ids_.first(), count_);
