@@ -56,7 +56,7 @@ TEST_CASE("a node that dies costs its blocks, never a wrong byte, and comes back
   const std::vector<tier_key> keys = some(60);
   REQUIRE(hits(store(*t, keys, true, patient)) == 60);
   REQUIRE(hits(load(*t, keys, patient)) == 60);
-  const std::size_t dead = GENERATE(0, 2);
+  const std::size_t dead = GENERATE(std::size_t{0}, std::size_t{2});
 
   // in the middle of a load
   std::vector<std::vector<unsigned char>> bytes(60, std::vector<unsigned char>(block));
