@@ -3,5 +3,5 @@
 if(Python3_Interpreter_FOUND)
   add_test(NAME tree.mutants
     COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/mutants.py --compiler ${CMAKE_CXX_COMPILER})
-  set_tests_properties(tree.mutants PROPERTIES TIMEOUT 900 LABELS tree PROCESSORS 2)
+  set_tests_properties(tree.mutants PROPERTIES TIMEOUT 900 LABELS tree COST 1000)
 endif()

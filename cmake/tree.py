@@ -12,6 +12,7 @@ UMBRELLA = "tokenheap.hpp"
 # they need a toolkit or a third party, so neither the umbrella nor a plain compiler takes them
 NEEDS_MORE = re.compile(r"^((source|device)/cuda[^/]*\.hpp|adapt/.*|plan/.*|observe/report\.hpp"
                         r"|kv/(tier_redis|redis_reply|redis_connection|redis_servers|file_ring)\.hpp)$")
+CUDA = re.compile(r"^(source|device)/cuda[^/]*\.hpp$")
 HIREDIS = re.compile(r"^kv/(tier_redis|redis_reply|redis_connection|redis_servers)\.hpp$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

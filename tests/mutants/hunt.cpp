@@ -58,6 +58,7 @@ struct bench {
   allocation take(std::size_t bytes, unsigned on) {
     const allocation a = gpu->allocate(streams[on], bytes);
     if (a) static_cast<void>(device.launch_write(streams[on], a.data, a.size));
+    demand(!a || a.size >= bytes, "a piece is smaller than what was asked for");
     return a;
   }
   void follow(unsigned waits, unsigned first) {
