@@ -183,7 +183,8 @@ TEMPLATE_TEST_CASE("eight threads share a pool, and a router follows them", "[kv
 }
 
 TEST_CASE("a reset stands in its place among what other threads publish", "[kv][threads]") {
-  using shared = kv::block_pool<telling<kv::radix_index<>, 1 << 20, tokenheap::spin_lock>>;
+  // room for every event of the run: 8 threads tell of 1,000 prefixes and resets each, and none may be overwritten
+  using shared = kv::block_pool<telling<kv::radix_index<>, 1 << 22, tokenheap::spin_lock>>;
   auto pool = pool_of<shared>(64, block_tokens);
   std::atomic<int> resets{0};
   std::vector<std::thread> threads;
