@@ -46,8 +46,9 @@ struct weight_part {
   std::string name;
   std::uint64_t numbers = 0;
   weight_split split = weight_split::tensor;
-  bool quantised = true;                    ///< false: stays in the type of the model (norms, embeddings, heads)
+  bool quantised = true;                    ///< false: stays in `model::plain_dtype` (norms, embeddings, heads)
   std::vector<std::size_t> at;
+  std::size_t heads = 0;                    ///< `kv`: how many KV heads these are
 };
 
 /// What the planner knows of a model.
@@ -63,6 +64,9 @@ struct model {
   std::size_t experts = 0;                  ///< 0 for dense models
   std::size_t longest = 0;                  ///< tokens that the model was trained for; 0 unknown
   std::string weight_dtype = "bf16";        ///< of the checkpoint: fp32 fp16 bf16 fp8 int8 awq gptq nvfp4 mxfp4 gguf
+  std::string plain_dtype = "bf16";         ///< of the weights that are not quantised
+  std::size_t weight_bits = 0;              ///< int8, awq and gptq: bits of a weight; 0: as the name says
+  std::size_t weight_group = 0;             ///< weights that share a scale; 0: as is usual
   bool tied = false;                        ///< the head is the embedding
   std::vector<layer_group> groups;
   std::vector<weight_part> weights;
