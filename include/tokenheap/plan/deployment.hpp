@@ -92,7 +92,8 @@ struct answer {
   bool fits = false;                              ///< `sequences` of `tokens` each
   std::vector<group_need> groups;                 ///< in the model's order
   std::vector<device_need> devices;               ///< one for each stage
-  std::vector<std::string> advice;                ///< what to change when it does not fit, with numbers
+  std::string shortage;                           ///< what is missing where; empty if it fits
+  std::vector<std::string> advice;                ///< each is one change with which it fits; empty if it does
   std::vector<std::string> warnings;
 };
 

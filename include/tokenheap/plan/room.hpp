@@ -43,7 +43,9 @@ class room {
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
   /// Bytes that no chunk has.
   [[nodiscard]] std::size_t slack() const noexcept { return bytes_ - chunks_ * chunk_; }
+  /// Bytes of a chunk, and how many there are; of a single group the blocks.
   [[nodiscard]] std::size_t chunk_bytes() const noexcept { return chunk_; }
+  [[nodiscard]] std::size_t chunks() const noexcept { return chunks_; }
 
   /// True if `need[g]` blocks of every group g fit at the same time. Requires one number for each group
   [[nodiscard]] bool fits(const std::vector<std::size_t>& need) const noexcept {
