@@ -12,6 +12,12 @@ endif()
 target_sources(tests_fake_cuda PRIVATE fake_cuda/runtime/runtime.cpp)
 # the headers alone: its runtime library would answer instead of ours
 target_include_directories(tests_fake_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+# CUDA 13 keeps CCCL in a folder of its own; a newer copy may come first
+foreach(folder IN LISTS CUDAToolkit_INCLUDE_DIRS)
+  if(IS_DIRECTORY ${folder}/cccl)
+    target_include_directories(tests_fake_cuda SYSTEM PRIVATE ${folder}/cccl)
+  endif()
+endforeach()
 
 # what PyTorch loads, called as PyTorch calls it; a sanitizer's runtime would have to come before Python's
 if(TARGET tokenheap_torch AND Python3_Interpreter_FOUND AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")
