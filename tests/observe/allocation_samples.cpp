@@ -159,6 +159,7 @@ TEST_CASE("what finds no room is counted, and nothing grows", "[observe][bad]") 
   here = reinterpret_cast<void*>(0x20);
   s.came(0x2000, 20);
   s.came(0x3000, 30);
+  CHECK(s.memory_bytes() < 1024);
   CHECK(s.lost() == 1);
   CHECK(s.taken() == 3);
   CHECK(s.live_samples() == 2);
@@ -177,9 +178,10 @@ TEST_CASE("what finds no room is counted, and nothing grows", "[observe][bad]") 
 
 TEST_CASE("memory that is not there leaves a policy that records nothing", "[observe][bad]") {
   sample_options with = every(1);
-  with.samples = std::size_t{1} << 50;
+  with.samples = ~std::size_t{0};
   allocation_samples s(with);
   CHECK_FALSE(s.is_open());
+  CHECK(s.memory_bytes() == 0);
   s.came(0x1000, 10);
   s.came(0x2000, ~std::size_t{0} >> 1);
   s.came(0x2000, ~std::size_t{0} >> 1);

@@ -128,6 +128,7 @@ class allocation_samples {
   [[nodiscard]] std::size_t lost() const noexcept { return lost_; }
   /// The memory that the samples may ever take.
   [[nodiscard]] std::size_t memory_bytes() const noexcept {
+    if (!open_) return 0;
     return stack_table::memory_for(with_.stacks, with_.depth) + sample_table::memory_for(with_.samples);
   }
 

@@ -31,8 +31,11 @@ class sample_table {
     if (filter_ != &nothing_) std::free(filter_);
   }
 
+  static constexpr std::size_t most_samples = std::size_t{1} << 30;
+
   /// Takes memory for `most` samples, once; false if the heap has none.
   [[nodiscard]] bool open(std::size_t most) noexcept {
+    if (most > most_samples) return false;
     const std::size_t places = places_for(most);
     places_ = static_cast<live_sample*>(std::calloc(places, sizeof(live_sample)));
     auto* const filter = static_cast<unsigned char*>(std::calloc(8 * places, 1));
@@ -43,6 +46,7 @@ class sample_table {
     most_ = most;
     return true;
   }
+  /// Requires  most <= most_samples
   [[nodiscard]] static std::size_t memory_for(std::size_t most) noexcept {
     return places_for(most) * (sizeof(live_sample) + 8);
   }

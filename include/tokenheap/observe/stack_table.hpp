@@ -36,11 +36,13 @@ class stack_table {
     std::free(slots_);
   }
 
-  /// Takes memory for `stacks` stacks of `depth` frames, once; false if the heap has none.
+  static constexpr std::size_t most_stacks = std::size_t{1} << 30;
+
+  /// Takes memory for `stacks` stacks of `depth` frames, once; false if the heap has none. Requires  depth <= 64
   [[nodiscard]] bool open(std::size_t stacks, std::size_t depth) noexcept {
-    slot_count_ = 2;
-    while (slot_count_ < 2 * (stacks + 1)) slot_count_ *= 2;
-    frames_ = static_cast<void**>(std::calloc((stacks + 1) * depth, sizeof(void*)));
+    if (stacks > most_stacks) return false;
+    slot_count_ = slots_for(stacks);
+    frames_ = static_cast<void**>(std::calloc((stacks + 1) * depth + 1, sizeof(void*)));
     entries_ = static_cast<sampled_stack*>(std::calloc(stacks + 1, sizeof(sampled_stack)));
     slots_ = static_cast<std::uint32_t*>(std::calloc(slot_count_, sizeof(std::uint32_t)));
     if (frames_ == nullptr || entries_ == nullptr || slots_ == nullptr) return false;
@@ -50,10 +52,9 @@ class stack_table {
     entries_[0] = {.owner = "(more stacks)", .frames = frames_};
     return true;
   }
+  /// Requires  stacks <= most_stacks
   [[nodiscard]] static std::size_t memory_for(std::size_t stacks, std::size_t depth) noexcept {
-    std::size_t slots = 2;
-    while (slots < 2 * (stacks + 1)) slots *= 2;
-    return (stacks + 1) * (depth * sizeof(void*) + sizeof(sampled_stack)) + slots * sizeof(std::uint32_t);
+    return (stacks + 1) * (depth * sizeof(void*) + sizeof(sampled_stack)) + slots_for(stacks) * sizeof(std::uint32_t);
   }
 
   /// Returns   the number of this stack, new or known; 0 if there is no room. Requires  depth <= that of `open`
@@ -97,6 +98,11 @@ class stack_table {
   }
 
  private:
+  [[nodiscard]] static constexpr std::size_t slots_for(std::size_t stacks) noexcept {
+    std::size_t slots = 2;
+    while (slots < 2 * (stacks + 1)) slots *= 2;
+    return slots;
+  }
   [[nodiscard]] static bool same(void* const* a, void* const* b, std::size_t depth) noexcept {
     return depth == 0 || std::memcmp(a, b, depth * sizeof(void*)) == 0;
   }
