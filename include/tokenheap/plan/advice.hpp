@@ -119,7 +119,7 @@ struct adviser {
       if (d.utilization > asked.utilization &&
           try_out(d, "utilization 0." + std::to_string(percent) + " of each device")) break;
     }
-    constexpr std::size_t most = 1024;
+    constexpr std::size_t most = 512;
     deployment d = asked;
     const auto too_small = [&](std::size_t n) { return d.device_bytes = n * GiB, !fits(m, d); };
     if (too_small(most)) return;
