@@ -182,6 +182,29 @@ class caching_allocator : private caching_ladder<Device, Policy> {
         visit(static_cast<const device_segment&>(segments_[s]), pieces_[n].offset, pieces_[n].size, pieces_[n].state);
     }
   }
+  /// Calls `see(segment, piece, stream, owner)` for every piece in the same order, then `hear(trace)`: one hold of the lock
+  /// for all, so that they agree. `stream` is the segment's, 0 for one without memory. It must not call the allocator.
+  template <class See, class Hear>
+  void for_each_piece(See&& see, Hear&& hear) {
+    const locked hold(lock_);
+    for (std::uint32_t s = 1; s != this->segment_count_; ++s) {
+      const device_segment& g = segments_[s];
+      if (g.size == 0) continue;
+      const std::uint32_t shelf = g.kind == segment_kind::growable ? g.shelf : pieces_[g.first].shelf;
+      const std::uint64_t on = shelf != 0 ? std::uint64_t{this->id_of(shelf)} : 0;
+      for (std::uint32_t n = g.first; n != none; n = pieces_[n].right) {
+        const device_piece& a = pieces_[n];
+        see(g, a, on, this->owners_.knows(a.owner) ? this->owners_.held(a.owner).name : "");
+      }
+    }
+    hear(static_cast<const typename Policy::trace&>(this->trace_));
+  }
+  /// The piece that is out and starts there, with the size that was granted; null for any other address. Cost: O(1)
+  [[nodiscard]] allocation piece_at(void* p) noexcept {
+    const locked hold(lock_);
+    const std::uint32_t n = pieces_.find(address_of(p));
+    return n != none && pieces_[n].state == piece_state::out ? allocation{p, pieces_[n].size} : allocation{};
+  }
   /// Walks everything: pieces tile segments, lists hold what is free, sums are right. Cost: O(pieces + classes)
   [[nodiscard]] bool is_valid() const noexcept { return this->check_all(); }
   /// True for every address inside memory that the allocator reserved. Cost: O(segments)

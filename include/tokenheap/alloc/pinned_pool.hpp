@@ -41,15 +41,13 @@ class pinned_pool {
   explicit pinned_pool(const options& with = {}) noexcept
       : with_(with),
         source_({.device = with.device, .by = with.by, .huge = with.huge, .node = with.node,
-                 .touch_threads = with.touch_threads, .name = with.name}),
-        map_({.name = with.name}) {}
+                 .touch_threads = with.touch_threads, .name = with.name}), map_({.name = with.name}) {}
   pinned_pool(const pinned_pool&) = delete;
   pinned_pool& operator=(const pinned_pool&) = delete;
   /// Waits for the device if pieces still wait for a stream; pieces that are out are reported, and end here.
   ~pinned_pool() {
     if (uses_.waiting() != 0) (void)with_.device.synchronize();
-    typename Device::event e;
-    while (uses_.take_event(e)) (void)with_.device.destroy_event(e);
+    for (typename Device::event e; uses_.take_event(e);) (void)with_.device.destroy_event(e);
     if (live_pieces_ == 0) return;
     guard_.on_misuse({.code = errc::leaked, .pool = with_.name, .what = "bytes still out at the end", .need = live_,
                       .fix = "give every piece back before the pool ends"});
@@ -127,6 +125,15 @@ class pinned_pool {
     const locked hold(lock_);
     return last_failure_;
   }
+  /// Calls `visit(address, bytes, is_out, waits)` for every piece, a chunk in address order, then `hear(trace)`; locked.
+  template <class Visit, class Hear>
+  void for_each_piece(Visit&& visit, Hear&& hear) const {
+    const locked hold(lock_);
+    map_.for_each([&](std::size_t at, std::size_t bytes, bool is_out) {
+      visit(at, bytes, is_out, is_out && uses_.is(map_.at(at, bytes).node) != pinned_uses<Device>::state::live);
+    });
+    hear(trace_);
+  }
   [[nodiscard]] bool is_valid() const noexcept {
     const locked hold(lock_);
     return map_.is_valid() && uses_.is_valid() && source_.is_valid() && map_.stats().out >= live_ &&
@@ -146,8 +153,7 @@ class pinned_pool {
 
  private:
   using open = open_use<Device>;
-  static constexpr std::size_t batch = 16;
-  static constexpr std::size_t page = 4 * KiB;
+  static constexpr std::size_t batch = 16, page = 4 * KiB;
 
   // --- under the lock
   [[nodiscard]] allocation take(std::size_t bytes, std::size_t alignment) noexcept {
@@ -380,14 +386,8 @@ class pinned_pool {
   mutable typename Policy::lock lock_;
   range_map<shape> map_;
   pinned_uses<Device> uses_;
-  std::size_t reserved_ = 0;
-  std::size_t live_ = 0;
-  std::size_t live_pieces_ = 0;
-  std::size_t peak_live_ = 0;
-  std::size_t peak_reserved_ = 0;
-  std::size_t grown_ = 0;
-  std::size_t waited_ = 0;
-  std::size_t lost_uses_ = 0;
+  std::size_t reserved_ = 0, live_ = 0, live_pieces_ = 0, peak_live_ = 0, peak_reserved_ = 0;
+  std::size_t grown_ = 0, waited_ = 0, lost_uses_ = 0;
   failure last_failure_{};
   [[no_unique_address]] typename Policy::stats stats_;
   [[no_unique_address]] typename Policy::guard guard_;

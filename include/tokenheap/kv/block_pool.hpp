@@ -51,9 +51,7 @@ class block_pool {
   using published_block = kv::published_block<Policy>;
 
   /// A pool of ids alone: the engine knows where its blocks lie.
-  [[nodiscard]] static result<block_pool> open(const options& with) noexcept {
-    return make(with, {});
-  }
+  [[nodiscard]] static result<block_pool> open(const options& with) noexcept { return make(with, {}); }
 
   /// A pool over one piece of memory that it asks `below` for, and gives back when it ends.
   template <source Source>
@@ -211,6 +209,14 @@ class block_pool {
     see(state_->events(), static_cast<const state&>(*state_).index());
   }
 
+  /// Calls `visit(id, references, published, in_flight)` for every block, under the lock. It must not call the pool.
+  template <class Visit>
+  void for_each_block(Visit&& visit) const {
+    if (state_ == nullptr) return;
+    const locked hold(state_->lock());
+    pool_audit<state>::for_each(*state_, visit);
+  }
+
   /// Forgets every published block. `in_use`, and nothing changes, while any block is live.
   [[nodiscard]] errc reset() noexcept {
     if (state_ == nullptr) return errc::not_open;
@@ -296,14 +302,11 @@ void block_pool<Policy>::close() noexcept {
   std::size_t out = 0, waiting = 0;
   {
     const locked hold(books->lock());
-    out = books->live();
-    waiting = books->in_flight();
+    out = books->live(), waiting = books->in_flight();
   }
   if (waiting != 0) books->report(errc::in_use, "blocks of running steps when their pool ends", waiting, "settle all steps first");
-  if (out != 0) {
-    books->report(errc::leaked, "blocks that are live when their pool ends", out,
-                  "close all sequences and handles first");
-  }
+  const char* const fix = "close all sequences and handles first";
+  if (out != 0) books->report(errc::leaked, "blocks that are live when their pool ends", out, fix);
   pool_memory& memory = books->memory().place();
   if (memory.give_back != nullptr) memory.give_back(memory.below, {memory.data, memory.bytes});
   memory = {};

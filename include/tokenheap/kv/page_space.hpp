@@ -165,6 +165,21 @@ class page_space {
     return key.number / mine.slots * chunk_ + key.number % mine.slots * mine.page;
   }
 
+  /// Calls `visit(offset, bytes, group, number, is_out)` for every page of chunks that have a group, by chunk and slot.
+  template <class Visit>
+  void for_each_page(Visit&& visit) const {
+    for (std::uint32_t c = 0; c != chunks_.size(); ++c) {
+      if (chunks_[c].used == 0) continue;
+      const std::uint32_t g = chunks_[c].group;
+      for (std::uint32_t slot = 0; slot != groups_[g].slots; ++slot) {
+        const bool is_out = slot < chunks_[c].fresh && (row_of({c, slot}).generation & 1) != 0;
+        const page_key key{.group = g, .number = number_of({c, slot}, groups_[g]), .generation = 0};
+        visit(offset_of(key), groups_[g].page, g, key.number, is_out);
+      }
+    }
+  }
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return with_.bytes; }
   [[nodiscard]] std::size_t pages_out(std::size_t group) const noexcept { return groups_[group].used; }
 
   [[nodiscard]] page_space_stats stats() const noexcept {

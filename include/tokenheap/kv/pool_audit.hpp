@@ -46,6 +46,13 @@ struct pool_audit {
            parents_leave_later(books);
   }
 
+  /// Calls `visit(id, references, published, in_flight)` for every block.
+  template <class Visit>
+  static void for_each(const Books& books, Visit& visit) {
+    for (block_id id = books.first_; id < books.end_; ++id)
+      visit(id, books.references(id), books.is_published(id), books.waits(id));
+  }
+
  private:
   [[nodiscard]] static std::uint64_t fingerprint(block_id id) noexcept {
     return (id + std::uint64_t{1}) * (id + std::uint64_t{0x9e3779b97f4a7c15});
