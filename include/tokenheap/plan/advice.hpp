@@ -54,6 +54,8 @@ struct suggestion {
 
 namespace detail {
 
+inline constexpr std::size_t most_ranks_advised = 64;
+
 /// Tries changes of one deployment, and keeps those that fit.
 struct adviser {
   const model& m;
@@ -73,8 +75,7 @@ struct adviser {
   }
 
   bool more_ranks(std::size_t deployment::* field, const char* name) {
-    constexpr std::size_t most = 64;
-    for (std::size_t n = 2 * asked.*field; n <= most; n *= 2) {
+    for (std::size_t n = 2 * asked.*field; n <= most_ranks_advised; n *= 2) {
       deployment d = asked;
       d.*field = n;
       if (asked.expert > 1 && asked.expert == asked.tensor * asked.data) d.expert = d.tensor * d.data;
@@ -84,6 +85,21 @@ struct adviser {
       if (try_out(d, text)) return true;
     }
     return false;
+  }
+
+  /// Where no single change is enough: as few more ranks as hold any of it, and how much they hold.
+  void fewer_on_more_ranks() {
+    for (std::size_t n = asked.tensor; n <= most_ranks_advised; n *= 2) {
+      deployment d = asked;
+      d.tensor = n;
+      if (asked.expert > 1 && asked.expert == asked.tensor * asked.data) d.expert = d.tensor * d.data;
+      const reading<fitting> f = fitting::open(m, d);
+      d.sequences = f ? f.value.max_sequences() : 0;
+      const std::string text = "tensor " + std::to_string(n) + " instead of " + std::to_string(asked.tensor);
+      if (d.sequences != 0 &&
+          try_out(d, text + ", and sequences " + std::to_string(d.sequences) + " instead of " + std::to_string(asked.sequences)))
+        return;
+    }
   }
 
   void narrower_numbers() {
@@ -160,7 +176,7 @@ struct adviser {
 /// Changes with which the deployment's load fits, one at a time, each of them tried; empty if it fits as it is.
 ///
 /// The least change of each kind: shorter contexts, fewer sequences, smaller steps, more ranks, narrower numbers (both
-/// kinds at once only where neither is enough), more of each device, larger devices.
+/// kinds at once only where neither is enough), more of each device, larger devices. Two changes where one is not enough.
 ///
 /// Cost      some 50 plans
 [[nodiscard]] inline std::vector<suggestion> suggest(const fitting& f) {
@@ -173,6 +189,7 @@ struct adviser {
   if (!by.more_ranks(&deployment::tensor, "tensor")) static_cast<void>(by.more_ranks(&deployment::pipeline, "pipeline"));
   by.narrower_numbers();
   by.more_memory();
+  if (by.found.empty()) by.fewer_on_more_ranks();
   return by.found;
 }
 

@@ -86,9 +86,10 @@ class fitting {
   [[nodiscard]] std::size_t max_sequences() const {
     return largest(most_count, [&](std::size_t n) { return fits(n, with_.tokens); });
   }
-  /// The longest context with the deployment's sequences; where nothing grows, what the model was trained for.
+  /// The longest context with the deployment's sequences; where nothing grows, what was asked or trained for.
   [[nodiscard]] std::size_t max_tokens() const {
-    const std::size_t most = !grows() && model_->longest != 0 ? model_->longest : most_tokens;
+    const std::size_t known = model_->longest > with_.tokens ? model_->longest : with_.tokens;
+    const std::size_t most = grows() ? most_tokens : known;
     return largest(most, [&](std::size_t n) { return fits(with_.sequences, n); });
   }
   /// True if some group keeps all tokens.
