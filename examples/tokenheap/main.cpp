@@ -44,6 +44,7 @@ int run(int argc, char** argv) {
   add("prefix", "replay the prefix ids of a trace through the prefix index", declare_prefix);
   add("generate", "print the requests of the seeded generator as a Mooncake trace", declare_generate);
   add("replay", "replay an allocation trace through the caching allocator over a simulated device", declare_replay);
+  add("plan", "how much memory a model takes, how many users it serves, and what to change", declare_plan);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
