@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 #include <tokenheap/observe/report_text.hpp>
 #include <tokenheap/observe/viz_walk.hpp>
