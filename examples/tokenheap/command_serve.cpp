@@ -1,4 +1,5 @@
 #include <chrono>
+#include <filesystem>
 #include <cstdio>
 #include <memory>
 
@@ -9,6 +10,7 @@
 #include "options.hpp"
 #include "progress.hpp"
 #include "report.hpp"
+#include "run_report.hpp"
 
 namespace program {
 namespace {
@@ -27,6 +29,7 @@ struct serve_options {
   std::string policy = "lru";
   std::string tiers;
   std::size_t device_mib = 0;
+  std::string out;
   bool json = false;
 };
 
@@ -50,6 +53,14 @@ int judge(const device_outcome& d) {
   if (!d.books_hold) static_cast<void>(fail("device sim: the books of the allocator do not add up"));
   if (!d.is_clean) static_cast<void>(fail("device sim: something was left on the device"));
   return d.is_well() ? all_well : went_wrong;
+}
+
+complaint make_folder(const std::string& path) {
+  if (path.empty()) return {};
+  std::error_code why;
+  std::filesystem::create_directories(path, why);
+  if (std::filesystem::is_directory(path)) return {};
+  return fmt::format("--out: no folder {} can be made: {}", path, why.message());
 }
 
 int run_serve(const serve_options& options) {
@@ -79,8 +90,12 @@ int run_serve(const serve_options& options) {
       return refuse(fmt::format("--corrupt-block: the pool has blocks 0 to {}", amounts.blocks - 1));
     amounts.corrupt = static_cast<kv::block_id>(options.corrupt_block);
   }
+  // before the run: it would be a pity to find out afterwards
+  if (const complaint bad = make_folder(options.out); !bad.empty()) return fail(bad);
   const auto server = std::make_unique<engine>(work, amounts);
   if (const complaint bad = server->open(); !bad.empty()) return fail(bad);
+  run_record record;
+  if (!options.out.empty()) server->watch(record);
   const std::size_t total = work.jobs().size();
   const auto serving = std::chrono::steady_clock::now();
   {
@@ -92,7 +107,11 @@ int run_serve(const serve_options& options) {
   const double serve_seconds = seconds_since(serving);
   const auto verifying = std::chrono::steady_clock::now();
   const verification check = verify(server->model(), amounts.kv_type, work, server->recorded());
-  const serve_report report{work, *server, amounts, check, serve_seconds, seconds_since(verifying)};
+  serve_report report{work, *server, amounts, check, serve_seconds, seconds_since(verifying)};
+  if (!options.out.empty()) {
+    report.page = options.out + "/report.html";
+    if (const complaint bad = write_run(report, record, options.out); !bad.empty()) return fail(bad);
+  }
   const int printed = print(options.json ? to_json(report) : to_table(report));
   for (const complaint& difference : check.differences) static_cast<void>(fail(difference));
   const int found = server->device() != nullptr ? judge(*server->device()) : all_well;
@@ -145,6 +164,8 @@ command declare_serve(CLI::App& app) {
               "where weights, keys and values and scratch live: host (default), or sim, a simulated device "
               "whose race check is on");
   count_option(app, "--device-memory", chosen->device_mib, 1, 1 << 20, "MiB of the simulated device (default 8192)");
+  app.add_option("--out", chosen->out,
+                 "folder for report.html, where memory went in pictures, and the same for tools; made if it is not there");
   app.add_flag("--json", chosen->json, "print one JSON object instead of the table");
   return [chosen] { return run_serve(*chosen); };
 }

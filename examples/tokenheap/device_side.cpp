@@ -52,11 +52,28 @@ tokenheap::allocation device_side::take(stream s, std::size_t bytes, memory_clas
   const tokenheap::device_request wanted{.bytes = bytes, .of = of, .owner = of_a_step ? step_owner_ : std::uint16_t{0}};
   tokenheap::shortage why;
   const tokenheap::allocation a = allocator_->allocate(s, wanted, &why);
+  if (watched_) look();
   if (a || !problem_.empty()) return a;
   char text[512];
   tokenheap::describe(why, text, sizeof text);
   problem_ = text;
   return a;
+}
+
+void device_side::look() {
+  const std::size_t of_steps = allocator_->owner(step_owner_).current;
+  step_peak_ = std::max(step_peak_, of_steps);
+  const std::size_t out = of_steps + held(memory_class::weights) + held(memory_class::kv);
+  if (out <= most_out_) return;
+  most_out_ = out;
+  fullest_.clear();
+  std::size_t first = 0;  // of the segment at hand
+  std::uint32_t segments = 0;
+  allocator_->for_each_piece([&](const tokenheap::device_segment& segment, std::size_t at, std::size_t bytes, auto state) {
+    if (segment.address != first) ++segments;
+    first = segment.address;
+    fullest_.push_back({segments - 1, at - first, bytes, static_cast<std::uint8_t>(state)});
+  });
 }
 
 void device_side::give(tokenheap::allocation a, stream used_by) {

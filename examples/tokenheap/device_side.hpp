@@ -4,12 +4,14 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <tokenheap/alloc/caching.hpp>
 #include <tokenheap/device/sim.hpp>
 
 #include "model.hpp"
+#include "run_record.hpp"
 #include "trace.hpp"
 
 namespace program {
@@ -91,6 +93,14 @@ class device_side {
   [[nodiscard]] float* results() const { return static_cast<float*>(results_); }
   [[nodiscard]] const complaint& problem() const { return problem_; }
 
+  /// From now on looks at the memory after each piece that is taken.
+  void watch() { watched_ = true; }
+  /// What a class holds now, and the most that steps held since the last call.
+  [[nodiscard]] std::size_t held(memory_class of) { return allocator_->owner(static_cast<std::uint16_t>(of)).current; }
+  [[nodiscard]] std::size_t step_peak() { return std::exchange(step_peak_, 0); }
+  /// Every piece, at the moment when most was out.
+  [[nodiscard]] const std::vector<run_piece>& fullest() const { return fullest_; }
+
   /// Notes what the allocator holds; then `close` takes everything down and looks at what was found.
   void read_books();
   void close();
@@ -106,6 +116,7 @@ class device_side {
 
   bool is_well(tokenheap::device_status status, const char* what);
   bool make_room(staging& s, std::size_t bytes);
+  void look();
 
   tokenheap::sim_machine machine_;
   tokenheap::sim_device device_;
@@ -122,6 +133,10 @@ class device_side {
   void* results_ = nullptr;
   std::vector<tokenheap::allocation> weights_;
   std::uint16_t step_owner_ = 0;
+  bool watched_ = false;
+  std::size_t step_peak_ = 0;
+  std::size_t most_out_ = 0;
+  std::vector<run_piece> fullest_;
   complaint problem_;
   device_outcome out_;
 };

@@ -84,6 +84,7 @@ complaint engine::arrive() {
     // the last token is never fed back, so it needs no slot
     if (blocks_for(jobs[arrived_].longest() - 1) > options_.blocks) {
       ++out_.rejected;
+      note_rejected(arrived_);
       recorded_[arrived_] = {};
       continue;
     }
@@ -114,12 +115,13 @@ bool engine::admit_one(request& r) {
   const std::size_t cached = pool_->match(r.all_tokens(), key_of(r)) / options_.block_tokens;
   const std::size_t wanted = blocks_for(r.known) - cached + watermark_blocks_;
   // somebody has to run: the first request may use the last block
-  if (!running_.empty() && pool_->stats().available() < wanted) return false;
+  if (!running_.empty() && pool_->stats().available() < wanted) return note_put_off(r, wanted), false;
   const job& j = work_.jobs()[r.job];
   const kv::sequence_options with{
       .key = key_of(r), .value = {.again = !options_.hints || j.again}, .expected_tokens = j.longest()};
   auto opened = out_.open.measure([&] { return sequence::open(*pool_, r.all_tokens(), with); });
-  if (!opened) return false;
+  if (!opened) return note_put_off(r, wanted), false;
+  put_off_ = nullptr;
   r.blocks.emplace(std::move(*opened));
   r.tenant = with.key.tenant;
   r.computed = static_cast<std::uint32_t>(r.blocks->cached_tokens());
@@ -155,6 +157,7 @@ void engine::preempt_last() {
   ++out_.preemptions;
   // what it wrote stays findable until somebody needs the blocks
   static_cast<void>(last->blocks->publish(last->computed));
+  note_preempted(*last);
   out_.close.measure([&] { return last->blocks->close(); });
   last->blocks.reset();
   last->computed = 0;
@@ -223,6 +226,7 @@ complaint engine::compute() {
   forked_.clear();
   out_.computed_tokens += rows.size();
   clock_ms_ += static_cast<double>(rows.size()) * ms_per_token_;
+  note_scratch();
   scratch_memory_.reset();
   return {};
 }
@@ -299,11 +303,13 @@ void engine::finish_done() {
     return true;
   };
   std::erase_if(running_, done);
+  if (running_.empty()) note_step();
 }
 
 void engine::count_step() {
   if (running_.empty()) return;
   ++out_.steps;
+  note_step();
   out_.blocks_in_steps += pool_->stats().live;
   for (const request_ptr& r : running_) {
     out_.paged.tokens += r->blocks->length();

@@ -10,6 +10,7 @@
 #include "device_side.hpp"
 #include "latency.hpp"
 #include "request.hpp"
+#include "run_record.hpp"
 #include "tier_side.hpp"
 #include "verify.hpp"
 #include "waste.hpp"
@@ -74,6 +75,9 @@ class engine {
   /// Serves all jobs. `wants_logits` says of which jobs the logits are kept; `progress` is told how many are done.
   complaint run(const std::function<bool(std::size_t)>& wants_logits, const std::function<void(std::size_t)>& progress);
 
+  /// From now on notes what a report shows; after `open`.
+  void watch(run_record& record);
+
   [[nodiscard]] const decoder& model() const { return model_; }
   [[nodiscard]] const served& outcome() const { return out_; }
   [[nodiscard]] const std::vector<recorded_logits>& recorded() const { return recorded_; }
@@ -86,6 +90,10 @@ class engine {
   [[nodiscard]] owned_bytes keys_and_values() const { return device_ ? device()->keys_and_values : owned_by(kv_memory_); }
   [[nodiscard]] owned_bytes scratch() const { return device_ ? device()->scratch : owned_by(scratch_memory_); }
   [[nodiscard]] owned_bytes requests() const { return owned_by(request_memory_); }
+  /// What the device's memory looked like at its fullest; empty without a device or a watch.
+  [[nodiscard]] std::span<const run_piece> device_pieces() const {
+    return device_ ? std::span<const run_piece>(device_->fullest()) : std::span<const run_piece>();
+  }
 
  private:
   complaint open_device();
@@ -107,6 +115,13 @@ class engine {
   void finish_done();
   void count_step();
   void corrupt();
+  [[nodiscard]] double seconds() const;
+  void note_rejected(std::size_t job);
+  void note_put_off(const request& r, std::size_t wanted);
+  void note_preempted(const request& r);
+  void note_scratch();
+  void note_step();
+  void note_blocks(std::size_t live);
   [[nodiscard]] complaint check_end() const;
   void end_device();
   [[nodiscard]] std::size_t blocks_for(std::size_t tokens) const {
@@ -135,6 +150,9 @@ class engine {
   double clock_ms_ = 0;
   double ms_per_token_ = 0;
   std::size_t watermark_blocks_ = 0;
+  run_record* record_ = nullptr;
+  const request* put_off_ = nullptr;
+  std::size_t scratch_in_step_ = 0;
 };
 
 }  // namespace program

@@ -30,6 +30,7 @@ class latency {
   void add(std::uint64_t ns) { all_.push_back(ns); }
 
   [[nodiscard]] std::size_t calls() const { return all_.size(); }
+  [[nodiscard]] const std::vector<std::uint64_t>& all() const { return all_; }
 
   /// The duration that this share of the calls did not exceed; 1 gives the longest, and no call at all gives 0.
   [[nodiscard]] std::uint64_t at_share(double share) const {

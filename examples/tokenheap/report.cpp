@@ -149,6 +149,7 @@ std::string to_json(const serve_report& r) {
   out["mismatches"] = r.check.mismatches;
   out["serve_seconds"] = r.serve_seconds;
   out["verify_seconds"] = r.verify_seconds;
+  if (!r.page.empty()) out["report"] = r.page;
   return out.dump() + "\n";
 }
 
@@ -196,8 +197,9 @@ std::string to_table(const serve_report& r) {
                         call->at_share(0.99), call->at_share(1));
   text += fmt::format("\nserved in {:.1f} s; {} requests decoded again in {:.1f} s", r.serve_seconds, r.check.verified,
                       r.verify_seconds);
-  if (r.check.mismatches != 0) return text + fmt::format(": {} DIFFER\n", r.check.mismatches);
-  text += r.check.verified == 0 ? "\n" : ": all logits equal, bit by bit\n";
+  const char* verdict = r.check.verified == 0 ? "\n" : ": all logits equal, bit by bit\n";
+  text += r.check.mismatches != 0 ? fmt::format(": {} DIFFER\n", r.check.mismatches) : verdict;
+  if (!r.page.empty()) text += fmt::format("report: {}\n", r.page);
   return text;
 }
 

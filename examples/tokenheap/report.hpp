@@ -15,6 +15,7 @@ struct serve_report {
   const verification& check;
   double serve_seconds = 0;
   double verify_seconds = 0;
+  std::string page = {};  ///< the file with the pictures; empty: none was asked for
 };
 
 std::string to_table(const serve_report& report);
