@@ -75,7 +75,8 @@ inline constexpr config_family families[] = {
     {.type = "gemma2", .traits = have::tied | have::four_norms, .head_size = 256, .every = 2, .window = 4096, .hidden = 2304,
      .intermediate = 9216, .layers = 26, .heads = 8, .kv_heads = 4, .vocabulary = 256000, .longest = 8192},
     {.type = "gemma3_text", .traits = have::tied | have::four_norms | have::head_norms, .head_size = 256, .every = 6,
-     .window = 4096, .hidden = 2304, .intermediate = 9216, .layers = 26, .heads = 8, .kv_heads = 4, .vocabulary = 262208, .longest = 131072},
+     .window = 4096, .hidden = 2304, .intermediate = 9216, .layers = 26, .heads = 8, .kv_heads = 4,
+     .vocabulary = 262208, .longest = 131072},
     {.type = "gemma3n_text", .traits = have::tied | have::four_norms | have::head_norms | have::rough, .head_size = 256,
      .every = 5, .window = 512},
     {.type = "phi", .traits = have::plain_mlp | have::layer_norm | have::one_norm | have::all_biased | have::head_bias},
@@ -159,9 +160,13 @@ struct config_reader {
   [[nodiscard]] bool flag(const char* name, bool otherwise) const {
     return text.has(name) ? text.flag(name, otherwise) : top.flag(name, otherwise);
   }
+  /// True for models without any attention.
+  [[nodiscard]] bool is_stateful() const noexcept {
+    return family.type == "mamba" || family.type == "mamba2" || family.type == "falcon_mamba";
+  }
   /// A field that must be there, unless the family has a default and the config is inside of another.
   [[nodiscard]] std::size_t need(config_fields::names any, std::size_t usual, std::size_t most) const {
-    return nested && usual != 0 ? text.take(any, usual, most) : text.need(any, most);
+    return nested && known && usual != 0 ? text.take(any, usual, most) : text.need(any, most);
   }
 };
 
@@ -170,11 +175,12 @@ namespace config_parts {
 inline void read_heads(const config_reader& from, config_shape& out) {
   const config_fields& text = from.text;
   attention_shape& a = out.attention;
-  a.heads = from.need({"decoder_attention_heads", "num_attention_heads", "n_head", "n_heads", "num_heads"}, from.family.heads,
-                      config_limits::heads);
+  a.heads = text.has("decoder_attention_heads")
+                ? text.need({"decoder_attention_heads"}, config_limits::heads)
+                : from.need({"num_attention_heads", "n_head", "n_heads", "num_heads"}, from.family.heads, config_limits::heads);
   const config_fields inner = text.inside("attn_config");
   const bool multi = from.family.type != "chatglm" || text.flag("multi_query_attention", false);
-  const std::size_t usual = from.nested && from.family.kv_heads != 0 ? from.family.kv_heads : a.heads;
+  const std::size_t usual = from.nested && from.known && from.family.kv_heads != 0 ? from.family.kv_heads : a.heads;
   a.kv_heads = inner.has("kv_n_heads") ? inner.need({"kv_n_heads"}, config_limits::heads)
                : multi ? text.take({"num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num",
                                     "num_query_groups"}, usual, config_limits::heads)
@@ -237,20 +243,23 @@ inline void read_common(const config_reader& from, config_shape& out) {
   const config_fields& text = from.text;
   const config_family& is = from.family;
   out.hidden = from.need({"hidden_size", "n_embd", "d_model"}, is.hidden, config_limits::width);
-  out.layers.resize(from.need({"decoder_layers", "num_decoder_layers", "num_hidden_layers", "n_layer", "n_layers",
-                               "num_layers"}, is.layers, config_limits::layers));
-  out.vocabulary = from.need({"padded_vocab_size", "vocab_size"}, is.vocabulary, config_limits::words);
+  // an encoder's layers go by the plain name where a decoder has a name of its own
+  const bool two = text.has("decoder_layers") || text.has("num_decoder_layers");
+  out.layers.resize(two ? text.need({"decoder_layers", "num_decoder_layers"}, config_limits::layers)
+                        : from.need({"num_hidden_layers", "n_layer", "n_layers", "num_layers"}, is.layers,
+                                    config_limits::layers));
+  out.vocabulary = text.has("padded_vocab_size") ? text.need({"padded_vocab_size"}, config_limits::words)
+                                                 : from.need({"vocab_size"}, is.vocabulary, config_limits::words);
   out.longest = text.count({"max_position_embeddings", "max_target_positions", "n_positions", "max_sequence_length",
                             "max_seq_len", "seq_length", "n_ctx", "model_max_length"}, is.longest, config_limits::tokens);
-  const bool stateful = is.type == "mamba" || is.type == "mamba2" || is.type == "falcon_mamba";
-  if (!stateful) {
+  if (!from.is_stateful()) {
     config_parts::read_heads(from, out);
     config_parts::read_latent(from, out);
     config_parts::read_biases(from, out);
     // four times as wide is a matter of course for some
-    const config_fields::names names{"decoder_ffn_dim", "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff"};
+    const config_fields::names names{"intermediate_size", "decoder_ffn_dim", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff"};
     const bool usual = is.has(config_family::plain_mlp) || !from.known;
-    if (text.is_list("intermediate_size")) {
+    if (text.is_list("intermediate_size") && (!from.known || is.has(config_family::rough))) {
       for (const std::size_t each : text.numbers("intermediate_size", 1, config_limits::width)) {
         out.feed.intermediate = std::max(out.feed.intermediate, each);
       }

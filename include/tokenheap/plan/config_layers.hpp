@@ -204,6 +204,10 @@ inline void read_layers(const config_reader& from, config_shape& out) {
                          config_limits::tokens);
   const layer_mixer usual = out.attention.kv_rank != 0 ? layer_mixer::latent : layer_mixer::full;
   for (config_layer& each : out.layers) each.mixer = usual;
+  if (from.is_stateful()) {
+    for (config_layer& each : out.layers) each = {layer_mixer::state, layer_feed::none};
+    return;
+  }
   if (!config_parts::read_layer_types(from, out) && !config_parts::read_hybrid(from, out)) {
     if (chunks) config_parts::read_chunks(from, out);
     else config_parts::read_windows(from, out);

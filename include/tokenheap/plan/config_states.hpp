@@ -138,8 +138,9 @@ inline void read_states(const config_reader& from, config_shape& out) {
   } else {
     text.complain("layer_types", "names layers with a state, and no field says how large it is");
   }
-  const std::string dtype = text.text({"mamba_ssm_dtype", "mamba_ssm_cache_dtype"});
-  if (dtype == "float32") out.state.state_bytes = 4;
+  const std::string whole = text.text({"torch_dtype", "dtype"}, from.top.text({"torch_dtype", "dtype"}));
+  if (whole == "float32") out.state.conv_bytes = out.state.state_bytes = 4;
+  if (text.text({"mamba_ssm_dtype", "mamba_ssm_cache_dtype"}) == "float32") out.state.state_bytes = 4;
 }
 
 }  // namespace plan
