@@ -11,7 +11,22 @@
 
 using namespace tokenheap;
 
+namespace registry_test {
+
+// says of itself that others must keep out while it is read
+struct bare_pool {
+  std::uint64_t live = 5;
+};
+inline void read_pool(bare_pool& pool, pool_reading& into) noexcept { into.bytes.live = pool.live; }
+
+}  // namespace registry_test
+
+template <>
+inline constexpr bool tokenheap::reads_alone<registry_test::bare_pool> = true;
+
 namespace {
+
+using registry_test::bare_pool;
 
 // a pool of the user's own: two numbers that always add up under its lock
 struct own_pool {
@@ -30,11 +45,6 @@ void read_pool(own_pool& pool, pool_reading& into) noexcept {
   if (pool.during != nullptr) pool.during(pool);
 }
 
-struct bare_pool {
-  std::uint64_t live = 5;
-};
-void read_pool(bare_pool& pool, pool_reading& into) noexcept { into.bytes.live = pool.live; }
-
 struct silent {};
 
 struct with_device {
@@ -49,9 +59,6 @@ static_assert(readable<own_pool> && readable<bare_pool> && !readable<silent> && 
 static_assert(!std::is_copy_constructible_v<registration> && !std::is_move_constructible_v<registration>);
 
 }  // namespace
-
-template <>
-inline constexpr bool tokenheap::reads_alone<bare_pool> = true;
 
 TEST_CASE("what is registered is in the snapshot, in order, until its end", "[registry]") {
   registry_head list;

@@ -115,6 +115,10 @@ template <class P>
 struct policy_of_layer<with<P>> {
   using type = P;
 };
+template <class P>
+concept tells_values = requires(const P& p) {
+  { p.values() } -> std::convertible_to<counter_values>;
+};
 template <class Layer>
 inline constexpr bool is_magazines = false;
 template <magazine_shape Shape, lockable Lock>
@@ -193,7 +197,7 @@ void read_layers(Column& column, column_reader& reader) noexcept {
     using policy = typename policy_of_layer<layer>::type;
     if constexpr (std::same_as<policy, hard_limit> || std::same_as<policy, soft_limit>) {
       reader.see(column.template policy<policy>());
-    } else if constexpr (requires(const policy& p) { { p.values() } -> std::convertible_to<counter_values>; }) {
+    } else if constexpr (tells_values<policy>) {
       reader.see(column.template policy<policy>().values(), policy::remembers_requests);
     } else if constexpr (!std::is_void_v<policy>) {
       // locks, guards and traces hold nothing
