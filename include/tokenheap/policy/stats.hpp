@@ -53,39 +53,62 @@ class basic_counters {
   static constexpr bool remembers_requests = Exact;
 
   constexpr void on_allocate(std::size_t requested, std::size_t granted) noexcept {
-    values_.calls.add(1);
-    values_.granted.add(granted);
+    calls_.add(1);
+    granted_.add(granted);
     if constexpr (Exact) {
-      values_.requested.add(requested);
+      requested_.add(requested);
     } else {
-      values_.requested.allocated += requested;
+      requested_.allocated += requested;
     }
   }
   constexpr void on_deallocate([[maybe_unused]] std::size_t requested, std::size_t granted) noexcept {
-    values_.calls.subtract(1);
-    values_.granted.subtract(granted);
-    if constexpr (Exact) values_.requested.subtract(requested);
+    calls_.freed += 1;
+    granted_.freed += granted;
+    if constexpr (Exact) requested_.freed += requested;
   }
   constexpr void on_failure(std::size_t requested) noexcept {
-    ++values_.failures;
-    values_.failed_bytes += requested;
+    ++failures_;
+    failed_bytes_ += requested;
   }
   constexpr void on_reset() noexcept {
-    values_.calls.subtract(values_.calls.current);
-    values_.granted.subtract(values_.granted.current);
-    values_.requested.subtract(values_.requested.current);
-    ++values_.resets;
+    calls_.freed = calls_.allocated;
+    granted_.freed = granted_.allocated;
+    if constexpr (Exact) requested_.freed = requested_.allocated;
+    ++resets_;
   }
 
-  [[nodiscard]] constexpr const counter_values& values() const noexcept { return values_; }
+  [[nodiscard]] constexpr counter_values values() const noexcept {
+    return {.calls = calls_.values(), .granted = granted_.values(),
+            .requested = Exact ? requested_.values() : gauge{.allocated = requested_.allocated},
+            .failures = failures_, .failed_bytes = failed_bytes_, .resets = resets_};
+  }
   constexpr void reset_peaks() noexcept {
-    values_.calls.peak = values_.calls.current;
-    values_.granted.peak = values_.granted.current;
-    values_.requested.peak = values_.requested.current;
+    calls_.peak = calls_.current();
+    granted_.peak = granted_.current();
+    if constexpr (Exact) requested_.peak = requested_.current();
   }
 
  private:
-  counter_values values_;
+  /// A gauge of two sums: a give-back and the allocation that follows it write to different numbers, so none waits.
+  struct two_sums {
+    std::size_t allocated = 0;
+    std::size_t freed = 0;
+    std::size_t peak = 0;
+
+    [[nodiscard]] constexpr std::size_t current() const noexcept { return allocated - freed; }
+    constexpr void add(std::size_t n) noexcept {
+      allocated += n;
+      if (current() > peak) peak = current();
+    }
+    [[nodiscard]] constexpr gauge values() const noexcept {
+      return {.current = current(), .peak = peak, .allocated = allocated, .freed = freed};
+    }
+  };
+
+  two_sums calls_, granted_, requested_;
+  std::size_t failures_ = 0;
+  std::size_t failed_bytes_ = 0;
+  std::size_t resets_ = 0;
 };
 
 /// Counts calls and granted bytes; of requested bytes only their sum.
