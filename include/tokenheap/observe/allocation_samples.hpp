@@ -1,8 +1,6 @@
 // The stacks of some allocations, chosen so that each byte has the same chance: who holds the memory, at almost no cost.
 #pragma once
 
-#include <execinfo.h>
-
 #include <cmath>
 #include <cstdint>
 
@@ -11,6 +9,7 @@
 #include <tokenheap/observe/owner_scope.hpp>
 #include <tokenheap/observe/sample_table.hpp>
 #include <tokenheap/observe/stack_table.hpp>
+#include <tokenheap/observe/stack_walk.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -22,21 +21,6 @@ enum class sampling : unsigned char {
   poisson,  ///< after random distances: no pattern of a program escapes it
   fixed,    ///< after equal distances; with an interval of 1 every allocation is a sample
 };
-
-/// Writes the return addresses of the caller's stack, innermost first, and returns how many; must not allocate.
-using stack_walk = std::size_t (*)(void** frames, std::size_t most) noexcept;
-
-/// The walk by glibc's `backtrace`, without its own frame and that of the sampler.
-///
-/// Cost      about 0.1 us per frame
-TOKENHEAP_NOINLINE inline std::size_t walk_by_backtrace(void** frames, std::size_t most) noexcept {
-  constexpr std::size_t own = 2;
-  void* all[64 + own];
-  const int found = ::backtrace(all, static_cast<int>(most < 64 ? most + own : 64 + own));
-  const std::size_t depth = found > static_cast<int>(own) ? static_cast<std::size_t>(found) - own : 0;
-  for (std::size_t k = 0; k != depth; ++k) frames[k] = all[k + own];
-  return depth;
-}
 
 /// How often a sample is taken and how much is kept of them.
 struct sample_options {
@@ -69,9 +53,9 @@ class allocation_samples {
     if (with_.interval == 0) with_.interval = 1;
     if (with_.depth > 64) with_.depth = 64;
     open_ = stacks_.open(with_.stacks, with_.depth) && live_.open(with_.samples);
-    // the first walk loads a library, which allocates
+    // the first walk may allocate: let it be here
     void* frames[4];
-    if (open_ && with_.walk == &walk_by_backtrace) static_cast<void>(with_.walk(frames, 4));
+    if (open_ && with_.walk != nullptr) static_cast<void>(with_.walk(frames, 4));
     left_ = open_ ? first_distance() : INT64_MAX;
   }
   allocation_samples(const allocation_samples&) = delete;

@@ -38,17 +38,17 @@ class sample_table {
     if (most > most_samples) return false;
     const std::size_t places = places_for(most);
     places_ = static_cast<live_sample*>(std::calloc(places, sizeof(live_sample)));
-    auto* const filter = static_cast<unsigned char*>(std::calloc(8 * places, 1));
+    auto* const filter = static_cast<unsigned char*>(std::calloc(filter_share * places, 1));
     if (places_ == nullptr || filter == nullptr) return std::free(filter), false;
     filter_ = filter;
-    filter_mask_ = 8 * places - 1;
+    filter_mask_ = filter_share * places - 1;
     mask_ = places - 1;
     most_ = most;
     return true;
   }
   /// Requires  most <= most_samples
   [[nodiscard]] static std::size_t memory_for(std::size_t most) noexcept {
-    return places_for(most) * (sizeof(live_sample) + 8);
+    return places_for(most) * (sizeof(live_sample) + filter_share);
   }
 
   /// False for an address that was surely not sampled.
@@ -95,6 +95,9 @@ class sample_table {
   }
 
  private:
+  /// Bytes of the filter for each place: few, so that it stays in the first cache.
+  static constexpr std::size_t filter_share = 2;
+
   [[nodiscard]] static constexpr std::size_t places_for(std::size_t most) noexcept {
     std::size_t places = 2;
     while (places < 2 * most) places *= 2;
