@@ -46,7 +46,11 @@ TEMPLATE_TEST_CASE("caching: bad requests and bad returns change nothing", "[cac
   r.gpu().deallocate(r.streams[0], {reinterpret_cast<void*>(0x1000), 512});
   CHECK(failures[errc::foreign_pointer] == 1);
   CHECK(r.out() == 8192);
+  CHECK(r.gpu().piece_at(a.data) == a);
+  CHECK_FALSE(r.gpu().piece_at(offset(a.data, 512)));
+  CHECK_FALSE(r.gpu().piece_at(nullptr));
   r.give(a);
+  CHECK_FALSE(r.gpu().piece_at(a.data));
   r.gpu().deallocate(r.streams[0], a);
   CHECK(failures[errc::double_free] == 1);
   r.give(other);

@@ -8,8 +8,8 @@
 
 using namespace tokenheap;
 using fake_cuda::runtime;
-using gpu = caching_allocator<cuda_device>;
-using resource = adapt::cuda_mr<gpu>;
+using device_heap = caching_allocator<cuda_device>;
+using resource = adapt::cuda_mr<device_heap>;
 
 #if CCCL_VERSION >= 3001000
 static_assert(cuda::mr::synchronous_resource_with<resource, cuda::mr::device_accessible>);
@@ -53,7 +53,7 @@ TEST_CASE("both generations of the interface take from the same cache") {
   cuda_device d;
   const cudaStream_t one = stream_of(d), two = stream_of(d);
   {
-    gpu cache(d);
+    device_heap cache(d);
     resource mr(cache);
     void* const p = mr.allocate(::cuda::stream_ref(one), 100'000, 256);
     REQUIRE(p != nullptr);
@@ -72,7 +72,7 @@ TEST_CASE("both generations of the interface take from the same cache") {
     CHECK(through == p);
     mr.deallocate(::cuda::stream_ref(one), through, 100'000);
     CHECK(mr == resource(cache));
-    gpu other(d);
+    device_heap other(d);
     CHECK(mr != resource(other));
   }
   CHECK(cuda.machine.violations() == 0);
@@ -86,7 +86,7 @@ TEST_CASE("memory without a stream is ready for all of them: the default stream 
   REQUIRE(d.identify(nullptr, plain));
   REQUIRE(d.identify(one, mine));
   {
-    gpu cache(d);
+    device_heap cache(d);
     resource mr(cache);
     // the default stream writes, gives back, and another stream gets the same bytes without an event between them
     const allocation before = cache.allocate(plain, 4096);
@@ -111,7 +111,7 @@ TEST_CASE("no memory is std::bad_alloc, whoever asks") {
   {
     runtime cuda({.capacity = 64 * MiB});
     cuda_device d;
-    gpu cache(d);
+    device_heap cache(d);
     resource mr(cache);
     CHECK_THROWS_AS(mr.allocate(::cuda::stream_ref(cudaStream_t{}), 1 * GiB), std::bad_alloc);
     CHECK_THROWS_AS(mr.allocate_sync(1 * GiB), std::bad_alloc);
@@ -121,7 +121,7 @@ TEST_CASE("no memory is std::bad_alloc, whoever asks") {
     CHECK(cache.stats().all.allocated_bytes.current == 0);
   }
   cuda_device gone;
-  gpu cache(gone);
+  device_heap cache(gone);
   resource mr(cache);
   CHECK_THROWS_AS(mr.allocate_sync(4096), std::bad_alloc);
 }
