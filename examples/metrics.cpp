@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include <tokenheap/alloc/arena.hpp>
 #include <tokenheap/alloc/layered.hpp>
+#include <tokenheap/alloc/slab.hpp>
 #include <tokenheap/kv/block_pool.hpp>
 #include <tokenheap/kv/sequence.hpp>
 #include <tokenheap/kv/tier_host.hpp>

@@ -6,6 +6,12 @@
 #include <string>
 #include <thread>
 
+#include <tokenheap/alloc/arena.hpp>
+#include <tokenheap/alloc/caching.hpp>
+#include <tokenheap/alloc/layered.hpp>
+#include <tokenheap/alloc/pinned_pool.hpp>
+#include <tokenheap/alloc/ranges.hpp>
+#include <tokenheap/alloc/slab.hpp>
 #include <tokenheap/device/host.hpp>
 #include <tokenheap/device/sim.hpp>
 #include <tokenheap/source/host.hpp>

@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include <tokenheap/kv/block_pool.hpp>
+#include <tokenheap/kv/elastic_pool.hpp>
+#include <tokenheap/kv/page_space.hpp>
 #include <tokenheap/device/sim.hpp>
 #include <tokenheap/kv/sequence.hpp>
 #include <tokenheap/kv/tier_host.hpp>

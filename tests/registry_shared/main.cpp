@@ -9,6 +9,9 @@
 #include <string>
 #include <vector>
 
+#include <tokenheap/alloc/arena.hpp>
+#include <tokenheap/alloc/layered.hpp>
+#include <tokenheap/alloc/slab.hpp>
 #include <tokenheap/observe/openmetrics.hpp>
 #include <tokenheap/observe/reading_of.hpp>
 #include <tokenheap/source/host.hpp>

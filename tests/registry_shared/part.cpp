@@ -4,6 +4,9 @@
 
 #include <optional>
 
+#include <tokenheap/alloc/arena.hpp>
+#include <tokenheap/alloc/layered.hpp>
+#include <tokenheap/alloc/slab.hpp>
 #include <tokenheap/observe/reading_of.hpp>
 #include <tokenheap/source/host.hpp>
 

@@ -4,13 +4,11 @@
 #include <concepts>
 #include <type_traits>
 
-#include <tokenheap/alloc/arena.hpp>
-#include <tokenheap/alloc/caching.hpp>
-#include <tokenheap/alloc/layered.hpp>
+#include <tokenheap/alloc/device_counters.hpp>
 #include <tokenheap/alloc/magazines.hpp>
-#include <tokenheap/alloc/pinned_pool.hpp>
-#include <tokenheap/alloc/ranges.hpp>
-#include <tokenheap/alloc/slab.hpp>
+#include <tokenheap/alloc/range.hpp>
+#include <tokenheap/alloc/with.hpp>
+#include <tokenheap/concepts/device.hpp>
 #include <tokenheap/observe/registry.hpp>
 #include <tokenheap/policy/limit.hpp>
 #include <tokenheap/policy/stats.hpp>
@@ -20,8 +18,14 @@ inline namespace v0 {
 
 // ---- the caching allocator ---------------------------------------------------------------------------------------------
 
-template <class Device, class Policy>
-inline constexpr bool reads_alone<caching_allocator<Device, Policy>> = std::same_as<typename Policy::lock, no_lock>;
+/// Answers `stats()` with `device_stats`: a caching allocator, or what wraps one.
+template <class T>
+concept counts_device_memory = requires(T& pool) {
+  { pool.stats() } noexcept -> std::same_as<device_stats>;
+};
+
+template <counts_device_memory T>
+inline constexpr bool reads_alone<T> = std::same_as<typename T::policy_type::lock, no_lock>;
 
 /// Fills in what a caching allocator's `device_stats` say.
 inline void read_stats(const device_stats& now, pool_reading& into) noexcept {
@@ -53,13 +57,13 @@ inline void read_calls(const device_stats& now, pool_reading& into) noexcept {
 }
 
 /// Owners are asked one by one behind the rest: their numbers may be of a later moment.
-template <class Device, class Policy>
-void read_pool(caching_allocator<Device, Policy>& pool, pool_reading& into) noexcept {
+template <counts_device_memory T>
+void read_pool(T& pool, pool_reading& into) noexcept {
   into.kind = "caching_allocator";
   const device_stats now = pool.stats();
   read_stats(now, into);
   read_calls(now, into);
-  if constexpr (std::same_as<typename Policy::counters, no_counters>) {
+  if constexpr (std::same_as<typename T::policy_type::counters, no_counters>) {
     // nobody counts pieces; what the allocator needs itself is there
     for (std::uint64_t* n : {&into.bytes.live, &into.bytes.peak, &into.bytes.evictable, &into.pieces, &into.pending_pieces,
                              &into.allocations, &into.deallocations, &into.allocated_bytes})
@@ -68,7 +72,7 @@ void read_pool(caching_allocator<Device, Policy>& pool, pool_reading& into) noex
   }
   constexpr unsigned most = 64;
   for (unsigned k = 0; k != most; ++k) {
-    const owner_stats one = pool.owner(static_cast<std::uint16_t>(k));
+    const auto one = pool.owner(static_cast<std::uint16_t>(k));
     if (one.name == nullptr || *one.name == '\0') break;
     if (one.peak != 0) into.owners.push_back({one.name, one.current, one.peak});
   }
@@ -76,11 +80,16 @@ void read_pool(caching_allocator<Device, Policy>& pool, pool_reading& into) noex
 
 // ---- pinned memory -----------------------------------------------------------------------------------------------------
 
+template <device Device, allocator_policy Policy>
+class pinned_pool;  // its header is heavy, and whoever has a pool has it
+
 template <class Device, class Policy>
 inline constexpr bool reads_alone<pinned_pool<Device, Policy>> = std::same_as<typename Policy::lock, no_lock>;
 
-/// Fills in what a pool of pinned memory says.
-inline void read_stats(const pinned_pool_stats& now, pool_reading& into) noexcept {
+template <class Device, class Policy>
+void read_pool(pinned_pool<Device, Policy>& pool, pool_reading& into) noexcept {
+  into.kind = "pinned_pool";
+  const auto now = pool.stats();
   into.bytes.live = now.live;
   into.bytes.peak = now.peak_live;
   into.bytes.pending = now.waiting;
@@ -91,12 +100,6 @@ inline void read_stats(const pinned_pool_stats& now, pool_reading& into) noexcep
   into.device_calls.add("allocate", now.grown);
   into.device_calls.add("wait", now.waited);
   into.device_calls.add("lost_event", now.lost_uses);
-}
-
-template <class Device, class Policy>
-void read_pool(pinned_pool<Device, Policy>& pool, pool_reading& into) noexcept {
-  into.kind = "pinned_pool";
-  read_stats(pool.stats(), into);
 }
 
 // ---- columns of layers -------------------------------------------------------------------------------------------------
@@ -149,8 +152,17 @@ class column_reader {
  public:
   explicit column_reader(pool_reading& into) noexcept : into_(into) {}
 
-  void see(const slab_stats& s) noexcept { holds(s.live_bytes, s.live), reserved_ = s.reserved; }
-  void see(const arena_stats& s) noexcept { holds(s.used, not_counted), reserved_ = s.reserved; }
+  // of a slab, of an arena: by what they say, so that neither header is needed here
+  template <class Stats>
+    requires requires(const Stats& s) { s.live_bytes + s.live + s.reserved; }
+  void see(const Stats& s) noexcept {
+    holds(s.live_bytes, s.live), reserved_ = s.reserved;
+  }
+  template <class Stats>
+    requires requires(const Stats& s) { s.used + s.reserved; }
+  void see(const Stats& s) noexcept {
+    holds(s.used, not_counted), reserved_ = s.reserved;
+  }
   void see(const range_stats& s) noexcept {
     if (into_.bytes.live == not_counted) into_.largest_free = s.largest_free;
     holds(s.out, s.live_ranges), reserved_ = s.capacity;

@@ -2,23 +2,39 @@
 #pragma once
 
 #include <concepts>
+#include <type_traits>
 
 #include <tokenheap/concepts/tier.hpp>
-#include <tokenheap/kv/block_pool.hpp>
-#include <tokenheap/kv/elastic_pool.hpp>
-#include <tokenheap/kv/page_space.hpp>
-#include <tokenheap/kv/tier_rows.hpp>
+#include <tokenheap/kv/page_sizes.hpp>
+#include <tokenheap/kv/pool_options.hpp>
 #include <tokenheap/observe/registry.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
 
-template <class Policy>
-inline constexpr bool reads_alone<kv::block_pool<Policy>> = std::same_as<typename Policy::lock, no_lock>;
-template <class Pool, class Device>
-inline constexpr bool reads_alone<kv::elastic_pool<Pool, Device>> = true;
-template <>
-inline constexpr bool reads_alone<kv::page_space> = true;
+/// Answers `stats()` with `kv::pool_stats`: a `block_pool`.
+template <class T>
+concept counts_blocks = requires(const T& pool) {
+  { pool.stats() } noexcept -> std::same_as<kv::pool_stats>;
+};
+/// Holds such a pool, and has no memory behind some of its blocks: an `elastic_pool`.
+template <class T>
+concept parks_blocks = requires(const T& pool) {
+  requires counts_blocks<std::remove_cvref_t<decltype(pool.pool())>>;
+  { pool.stats().parked } -> std::convertible_to<std::size_t>;
+};
+/// Answers `stats()` with `kv::page_space_stats`: a `page_space`.
+template <class T>
+concept counts_pages = requires(const T& pages) {
+  { pages.stats() } noexcept -> std::same_as<kv::page_space_stats>;
+};
+
+template <counts_blocks T>
+inline constexpr bool reads_alone<T> = std::same_as<typename T::policy::lock, no_lock>;
+template <parks_blocks T>
+inline constexpr bool reads_alone<T> = true;
+template <counts_pages T>
+inline constexpr bool reads_alone<T> = true;
 template <kv::tier T>
 inline constexpr bool reads_alone<T> = true;
 
@@ -50,8 +66,8 @@ inline void read_stats(const kv::pool_stats& now, pool_reading& into) noexcept {
 
 namespace detail {
 
-template <class Policy>
-void read_shape(const kv::block_pool<Policy>& pool, pool_reading& into) noexcept {
+template <counts_blocks T>
+void read_shape(const T& pool, pool_reading& into) noexcept {
   into.block_tokens = pool.block_tokens();
   const kv::layout& shape = pool.shape();
   if (shape.block_tokens == 0 || shape.layers == 0) return;
@@ -61,8 +77,8 @@ void read_shape(const kv::block_pool<Policy>& pool, pool_reading& into) noexcept
 }  // namespace detail
 
 /// Without a layout a pool knows blocks alone, and no bytes.
-template <class Policy>
-void read_pool(kv::block_pool<Policy>& pool, pool_reading& into) noexcept {
+template <counts_blocks T>
+void read_pool(T& pool, pool_reading& into) noexcept {
   into.kind = "block_pool";
   read_stats(pool.stats(), into);
   detail::read_shape(pool, into);
@@ -72,11 +88,11 @@ void read_pool(kv::block_pool<Policy>& pool, pool_reading& into) noexcept {
 }
 
 /// Parked blocks have no memory: they count for the limit, and for no state.
-template <class Pool, class Device>
-void read_pool(kv::elastic_pool<Pool, Device>& pool, pool_reading& into) noexcept {
+template <parks_blocks T>
+void read_pool(T& pool, pool_reading& into) noexcept {
   into.kind = "elastic_pool";
   read_stats(pool.pool().stats(), into);
-  const kv::elastic_stats now = pool.stats();
+  const auto now = pool.stats();
   into.blocks.live -= now.parked;
   into.blocks.peak = not_counted;  // the pool counts parked blocks as live
   detail::read_shape(pool.pool(), into);
@@ -100,7 +116,8 @@ inline void read_stats(const kv::page_space_stats& now, pool_reading& into) noex
   into.waste.add("remainder", now.remainder);
 }
 
-inline void read_pool(kv::page_space& pages, pool_reading& into) noexcept {
+template <counts_pages T>
+void read_pool(T& pages, pool_reading& into) noexcept {
   into.kind = "page_space";
   read_stats(pages.stats(), into);
 }
@@ -133,9 +150,9 @@ template <kv::tier T>
 void read_pool(T& tier, pool_reading& into) noexcept {
   into.kind = "tier";
   kv::tier_stats now = tier.stats();
-  if constexpr (requires { { tier.chain_stats() } -> std::convertible_to<kv::tier_chain_stats>; }) {
+  if constexpr (requires { tier.chain_stats().promoted; }) {
     into.kind = "tier_chain";
-    const kv::tier_chain_stats own = tier.chain_stats();
+    const auto own = tier.chain_stats();
     now.refused -= own.skipped;
     into.stores.add("skipped", own.skipped);
     into.moves.add("promoted", own.promoted);
