@@ -28,7 +28,7 @@ HOSTILE_LIGHT = ["index", "rindex", "signal", "link", "pipe", "free"]
 # and the suites of floor 6 start threads, which the umbrella pays too
 WEIGHT = {0: 3500, 1: 4000, 6: 46000}
 WEIGHT_OTHERS = 43000
-WEIGHT_UMBRELLA = 90000
+WEIGHT_UMBRELLA = 100000
 
 
 def hostile_lines(names):
