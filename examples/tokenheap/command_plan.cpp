@@ -53,7 +53,9 @@ int run_plan(const plan_options& options) {
     if (const complaint bad = load_rows(model, options, report.load); !bad.empty()) return refuse(printable(bad));
   if (!options.html.empty())
     if (const int code = write_page(options.html, plan_page(report)); code != all_well) return code;
-  return print(options.json ? plan_json(report) : plan_table(report, terminal_width()));
+  if (options.json) return print(plan_json(report));
+  const std::string page = options.html.empty() ? std::string() : "\nthe page: " + printable(options.html) + "\n";
+  return print(plan_table(report, terminal_width()) + page);
 }
 
 }  // namespace

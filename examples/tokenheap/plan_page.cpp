@@ -98,8 +98,8 @@ void devices(std::string& out, const plan_report& r) {
 }
 
 void groups(std::string& out, const plan_report& r) {
-  out += "<h2>Layers</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>group</th><th>layers of a device</th>"
-         "<th>B a token</th><th>B a block</th><th>blocks a user</th><th>a user</th></tr></thead>\n<tbody>\n";
+  out += "<h2>Layers of a device</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>group</th><th>layers</th>"
+         "<th>B a token</th><th>B a block</th><th>blocks</th><th>a user</th></tr></thead>\n<tbody>\n";
   for (const plan::group_need& g : r.found.groups)
     out += fmt::format("<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", escaped(g.name),
                        g.layers, g.kind == kv::group_kind::state ? "-" : grouped(g.token_bytes), grouped(g.block_bytes),
@@ -111,9 +111,9 @@ std::string cell(const what_if* w) {
   if (w == nullptr || !w->refused.empty())
     return fmt::format("<td class=\"none\" title=\"{}\">none</td>", w == nullptr ? "" : escaped(w->refused));
   const char* kind = w->fits ? "yes" : "no";
-  return fmt::format("<td class=\"{}{}\"><b>{}</b> {}<small><span class=\"more\">{} blocks, </span>{}</small></td>", kind, w->asked ? " asked" : "",
-                     grouped(w->max_sequences), w->max_sequences == 1 ? "user" : "users", grouped(w->blocks),
-                     w->fits ? "fits" : "does not fit");
+  return fmt::format("<td class=\"{}{}\"><b>{}</b> {}<small><span class=\"more\">{}<i> blocks, </i></span>{}</small></td>", kind,
+                     w->asked ? " asked" : "", grouped(w->max_sequences), w->max_sequences == 1 ? "user" : "users",
+                     grouped(w->blocks), w->fits ? "fits" : "does not fit");
 }
 
 // a line for each TP and weight format, a column for each KV format
@@ -139,7 +139,7 @@ void what_ifs(std::string& out, const plan_report& r) {
     }
     out += "</tr>\n";
   }
-  out += fmt::format("</tbody></table></div>\n<p class=\"note\">Users of {} tokens at once. Framed: what was asked. Everything "
+  out += fmt::format("</tbody></table></div>\n<p class=\"note\">Users of {} tokens at once, blocks of a device, and whether what was asked fits. Framed: what was asked. Everything "
                      "else stays as asked.</p>\n",
                      grouped(r.found.tokens));
   if (!r.cheapest.empty()) out += fmt::format("<p class=\"note\">{}</p>\n", escaped(r.cheapest));

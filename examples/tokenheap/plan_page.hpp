@@ -39,18 +39,20 @@ h3 { font-size: .95rem; margin: 18px 0 6px; color: var(--soft); font-weight: 600
 .kv_slack { fill: var(--kv_slack); background: var(--kv_slack); }
 .unused { fill: var(--unused); background: var(--unused); } .missing { fill: var(--missing); background: var(--missing); }
 .ends { display: flex; justify-content: space-between; color: var(--soft); font-size: .8rem; margin-top: 3px; }
-.legend { list-style: none; display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 3px 22px;
+.legend { list-style: none; display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 3px 22px;
   margin: 10px 0 0; padding: 0; }
 .legend li { display: flex; align-items: baseline; gap: 8px; font-size: .92rem; }
 .legend i { width: 11px; height: 11px; border-radius: 2px; flex: none; align-self: center; }
 .legend b { margin-left: auto; font-weight: 600; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.legend em { color: var(--soft); font-style: normal; width: 4.8em; flex: none; text-align: right; font-variant-numeric: tabular-nums; }
+.legend em { color: var(--soft); font-style: normal; width: 4.8em; flex: none; text-align: right;
+  font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; padding-left: 2px; }
 tbody th { text-align: left; color: var(--ink); }
+td small i { font-style: normal; }
 td small { display: block; color: var(--soft); }
 td.yes { background: var(--yes-soft); } td.no { background: var(--no-soft); } td.none { color: var(--soft); }
 td.yes b { color: var(--yes); } td.no b { color: var(--no); }
@@ -63,7 +65,7 @@ details summary { cursor: pointer; color: var(--soft); } details { margin-top: 8
 .note { color: var(--soft); font-size: .88rem; margin: 8px 0 0; }
 @media (max-width: 520px) { main { padding: 18px 14px 40px; } h1 { font-size: 1.35rem; } .tile dd { font-size: 1.15rem; }
   .tiles { grid-template-columns: 1fr 1fr; } th, td { padding: 5px 6px; }
-  .more { display: none; } .legend { grid-template-columns: 1fr; } }
+  .more { display: block; } .more i { display: none; } .legend { grid-template-columns: 1fr; } }
 )css";
 
 }  // namespace program

@@ -140,6 +140,7 @@ complaint replay_rows(const plan::fitting& f, const std::vector<plan::arrival>& 
   add("replay_mean_wait", "  mean wait, seconds", r.mean_wait);
   add("replay_peak_sequences", "  at once, at the most", static_cast<double>(r.peak_sequences));
   if (r.refused != 0) return {};
+  if (r.waited == 0 && f.with().data == 1) return add("replay_machines", "machines with which none waits", 1), complaint{};
   const plan::reading<std::size_t> machines = plan::machines_by_replay(f, trace, at);
   if (!machines) return in_options(machines.error);
   add("replay_machines", "machines with which none waits", static_cast<double>(machines.value));

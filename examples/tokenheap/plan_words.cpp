@@ -76,7 +76,9 @@ std::string in_options(std::string text) {
       {"rate", "--arrival-rate"},           {"mean_prompt, mean_output", "--prompt-mean, --output-mean"},
       {"percentile", "--percentile"},       {"token_seconds", "--seconds-per-token"},
   };
-  const auto ends = [&](std::size_t at) { return at == text.size() || std::string_view(" :,;").find(text[at]) != std::string_view::npos; };
+  const auto ends = [&](std::size_t at) {
+    return at == text.size() || std::string_view(" :,;").find(text[at]) != std::string_view::npos;
+  };
   // names of two words are fields wherever they stand; the others where a field begins a sentence or its part
   for (const auto& [field, option] : names) {
     const std::string name = field;
@@ -167,6 +169,13 @@ std::string shortage_words(const plan_report& r) {
   if (std::any_of(r.found.devices.begin(), r.found.devices.end(), lacks) || r.found.shortage.empty()) return {};
   std::string text = printable(r.found.shortage) + ".";
   text[0] = text[0] == 'a' ? 'A' : text[0];
+  // people count stages from 1, and not at all where there is one
+  const std::string stage = " of stage ";
+  if (const std::size_t at = text.find(stage); at != std::string::npos) {
+    const std::size_t from = at + stage.size(), end = text.find_first_not_of("0123456789", from);
+    const std::string next = r.found.devices.size() == 1 ? std::string() : stage + fmt::to_string(std::stoul(text.substr(from)) + 1);
+    text.replace(at, end - at, next);
+  }
   return text;
 }
 
