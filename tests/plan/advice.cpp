@@ -33,7 +33,7 @@ plan::deployment h100() {
 TEST_CASE("every piece of advice fits, and what was asked does not", "[plan]") {
   for (const plan::model& m : {model_kit::llama2_13b(), model_kit::llama3_70b(), model_kit::gemma3_27b(),
                                model_kit::deepseek_v3(), model_kit::qwen3_8b()}) {
-    for (const std::size_t sequences : {1, 8, 300}) {
+    for (const std::size_t sequences : {1U, 8U, 300U}) {
       plan::deployment d = h100();
       d.sequences = sequences;
       const std::vector<plan::suggestion> all = suggest(m, d);
@@ -80,15 +80,14 @@ TEST_CASE("both kinds of numbers are made narrower only where neither is enough"
 }
 
 TEST_CASE("smaller formats come least lossy first, and never cost more", "[plan]") {
-  std::string names;
-  for (const auto* f : plan::smaller_formats(*plan::find_format(plan::weight_formats, "bf16"))) names += std::string(f->name) + " ";
-  CHECK(names == "fp8 int8 nvfp4 awq gptq mxfp4 ");
-  names.clear();
-  for (const auto* f : plan::smaller_formats(*plan::find_format(plan::weight_formats, "nvfp4"))) names += std::string(f->name) + " ";
-  CHECK(names == "awq gptq mxfp4 ");
-  names.clear();
-  for (const auto* f : plan::smaller_formats(*plan::find_format(plan::kv_formats, "fp16"))) names += std::string(f->name) + " ";
-  CHECK(names == "fp8_token_head fp8_ds_mla fp8 int8 nvfp4 mxfp4 int4 ");
+  const auto smaller = [](const auto& formats, const char* than) {
+    std::string names;
+    for (const auto* f : plan::smaller_formats(*plan::find_format(formats, than))) names += std::string(f->name) + " ";
+    return names;
+  };
+  CHECK(smaller(plan::weight_formats, "bf16") == "fp8 int8 nvfp4 awq gptq mxfp4 ");
+  CHECK(smaller(plan::weight_formats, "nvfp4") == "awq gptq mxfp4 ");
+  CHECK(smaller(plan::kv_formats, "fp16") == "fp8_token_head fp8_ds_mla fp8 int8 nvfp4 mxfp4 int4 ");
   CHECK(plan::smaller_formats(*plan::find_format(plan::kv_formats, "int4")).empty());
 }
 
@@ -104,15 +103,16 @@ TEST_CASE("where no change is enough, more ranks are advised with what they hold
 TEST_CASE("a shortage says what is missing where", "[plan]") {
   plan::deployment d = h100();
   d.pipeline = 2, d.tokens = 4096;
-  const auto short_of_weights = plan::fitting::open(model_kit::deepseek_v3(), d);
+  const plan::model large = model_kit::deepseek_v3(), small = model_kit::qwen3_8b();
+  const auto short_of_weights = plan::fitting::open(large, d);
   REQUIRE(short_of_weights);
   CHECK(plan::shortage_of(short_of_weights.value).find("a device of stage 0 lacks ") == 0);
   d.pipeline = 1, d.sequences = 1000;
-  const auto short_of_caches = plan::fitting::open(model_kit::qwen3_8b(), d);
+  const auto short_of_caches = plan::fitting::open(small, d);
   REQUIRE(short_of_caches);
   CHECK(plan::shortage_of(short_of_caches.value).find("1000 sequences of 4096 tokens need 562.50 GiB") != std::string::npos);
   d.sequences = 1;
-  const auto enough = plan::fitting::open(model_kit::qwen3_8b(), d);
+  const auto enough = plan::fitting::open(small, d);
   REQUIRE(enough);
   CHECK(plan::shortage_of(enough.value).empty());
 }

@@ -65,7 +65,7 @@ TEST_CASE("windows keep Gemma 3 at a sixth", "[plan]") {
 TEST_CASE("more ranks than heads keep everything several times", "[plan]") {
   plan::deployment d = bare(80 * GiB);
   d.tokens = 4096;
-  for (const std::size_t tensor : {1, 2, 4, 8, 16, 32}) {
+  for (const std::size_t tensor : {1U, 2U, 4U, 8U, 16U, 32U}) {
     d.tensor = tensor;
     const plan::answer a = figures(model_kit::llama3_70b(), d);
     const std::size_t copies = tensor > 8 ? tensor / 8 : 1;

@@ -10,6 +10,7 @@ using tokenheap::GiB;
 
 namespace {
 
+plan::fitting open(const plan::model&&, const plan::deployment&) = delete;
 plan::fitting open(const plan::model& m, const plan::deployment& d) {
   const auto r = plan::fitting::open(m, d);
   INFO(r.error);
@@ -26,8 +27,8 @@ std::vector<plan::model> all_models() {
 
 TEST_CASE("the parts of a device add up to its memory", "[plan]") {
   for (const plan::model& m : all_models()) {
-    for (const std::size_t gib : {1, 80, 2000}) {
-      for (const std::size_t pipeline : {1, 3}) {
+    for (const std::size_t gib : {1U, 80U, 2000U}) {
+      for (const std::size_t pipeline : {1U, 3U}) {
         plan::deployment d;
         d.device_bytes = gib * GiB, d.pipeline = pipeline, d.lora_adapters = 2;
         const plan::fitting f = open(m, d);
@@ -45,7 +46,7 @@ TEST_CASE("the parts of a device add up to its memory", "[plan]") {
 
 TEST_CASE("what is said to fit does, and one more of it does not", "[plan]") {
   for (const plan::model& m : all_models()) {
-    for (const std::size_t pipeline : {1, 2, 5}) {
+    for (const std::size_t pipeline : {1U, 2U, 5U}) {
       plan::deployment d;
       d.device_bytes = 1200 * GiB, d.pipeline = pipeline, d.sequences = 3;
       d.tokens = m.name == "whisper" ? 448 : 20'000;
@@ -66,7 +67,8 @@ TEST_CASE("what is said to fit does, and one more of it does not", "[plan]") {
 TEST_CASE("a single group has the blocks that its bytes divide into", "[plan]") {
   plan::deployment d = bare(80 * GiB);
   d.tokens = 4096;
-  const plan::fitting f = open(model_kit::llama2_13b(), d);
+  const plan::model m = model_kit::llama2_13b();
+  const plan::fitting f = open(m, d);
   const plan::device_need n = f.device(0, 1);
   CHECK(f.blocks(0) == n.kv / (16 * 819'200));
   CHECK(f.slack(0) == n.kv % (16 * 819'200));
@@ -98,7 +100,8 @@ TEST_CASE("where nothing grows, the longest context is what the model was traine
 }
 
 TEST_CASE("weights that leave nothing fit nothing", "[plan]") {
-  const plan::fitting f = open(model_kit::llama3_70b(), bare(80 * GiB));
+  const plan::model m = model_kit::llama3_70b();
+  const plan::fitting f = open(m, bare(80 * GiB));
   CHECK(f.device(0, 1).kv == 0);
   CHECK(f.device(0, 1).missing > 60 * GiB);
   CHECK(f.blocks(0) == 0);

@@ -117,7 +117,7 @@ TEST_CASE("numbers out of nowhere are refused or add up", "[plan][bad]") {
   const auto rare = [&](std::size_t usual) { return random() % 6 == 0 ? wild() : usual; };
   const char* const kv_names[] = {"", "fp8", "nvfp4", "int8", "fp8_ds_mla", "int4", "none"};
   std::size_t answered = 0;
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < 1500; ++round) {
     plan::model m = round % 2 == 0 ? model_kit::dense("wild", {.layers = 6}) : model_kit::hybrid();
     for (auto* n : {&m.hidden, &m.intermediate, &m.vocabulary, &m.query_heads, &m.head_size, &m.longest}) *n = rare(*n);
     for (plan::layer_group& g : m.groups) {
@@ -149,5 +149,5 @@ TEST_CASE("numbers out of nowhere are refused or add up", "[plan][bad]") {
     CHECK(a.value.fits == a.value.shortage.empty());
     CHECK(a.value.fits == (a.value.max_tokens >= a.value.tokens));
   }
-  CHECK(answered > 100);
+  CHECK(answered > 50);
 }

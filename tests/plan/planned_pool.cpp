@@ -11,6 +11,7 @@ using tokenheap::MiB;
 
 namespace {
 
+plan::fitting open(const plan::model&&, const plan::deployment&) = delete;
 plan::fitting open(const plan::model& m, const plan::deployment& d) {
   const auto r = plan::fitting::open(m, d);
   INFO(r.error);
@@ -55,14 +56,16 @@ TEST_CASE("the pool takes as many sequences as the plan says, and refuses one mo
 }
 
 TEST_CASE("a device without room has a pool that takes nothing", "[plan][bad]") {
-  const plan::fitting f = open(model_kit::llama3_70b(), bare(80 * GiB));
+  const plan::model m = model_kit::llama3_70b();
+  const plan::fitting f = open(m, bare(80 * GiB));
   auto pool = plan::planned_pool::open(f, 0);
   REQUIRE(pool);
   plan::planned_piece piece;
   CHECK_FALSE(pool.value.take(16, piece));
   CHECK(pool.value.take(0, piece));
   CHECK(pool.value.blocks() == 0);
-  const auto two = plan::planned_pool::open(open(model_kit::gemma3_27b(), bare(10 * GiB)), 0);
+  const plan::model groups = model_kit::gemma3_27b();
+  const auto two = plan::planned_pool::open(open(groups, bare(10 * GiB)), 0);
   CHECK(two.error.find("device_bytes") != std::string::npos);
 }
 

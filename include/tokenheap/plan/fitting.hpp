@@ -46,6 +46,8 @@ class fitting {
     return out;
   }
 
+  static reading<fitting> open(const model&&, const deployment&) = delete;
+
   [[nodiscard]] const deployment& with() const noexcept { return with_; }
   [[nodiscard]] const model& of() const noexcept { return *model_; }
   [[nodiscard]] const weight_sum& weights() const noexcept { return weights_; }
