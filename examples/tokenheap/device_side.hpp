@@ -100,6 +100,7 @@ class device_side {
   [[nodiscard]] std::size_t step_peak() { return std::exchange(step_peak_, 0); }
   /// Every piece, at the moment when most was out.
   [[nodiscard]] const std::vector<run_piece>& fullest() const { return fullest_; }
+  [[nodiscard]] allocator& memory() { return *allocator_; }
 
   /// Notes what the allocator holds; then `close` takes everything down and looks at what was found.
   void read_books();

@@ -72,6 +72,7 @@ complaint engine::run(const std::function<bool(std::size_t)>& wants_logits,
   }
   if (complaint bad = check_end(); !bad.empty()) return bad;
   books_ = pool_->stats();
+  note_end();
   if (device_) end_device();
   return {};
 }

@@ -122,6 +122,10 @@ class engine {
   void note_scratch();
   void note_step();
   void note_blocks(std::size_t live);
+  void note_changes();
+  void note_stays();
+  void note_end();
+  void note_readings();
   [[nodiscard]] complaint check_end() const;
   void end_device();
   [[nodiscard]] std::size_t blocks_for(std::size_t tokens) const {
@@ -153,6 +157,8 @@ class engine {
   run_record* record_ = nullptr;
   const request* put_off_ = nullptr;
   std::size_t scratch_in_step_ = 0;
+  std::vector<std::uint8_t> was_live_;     // blocks, by id
+  std::vector<std::size_t> stay_of_;       // by job: one more than the place of its stay
 };
 
 }  // namespace program

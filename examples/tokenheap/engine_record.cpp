@@ -6,6 +6,11 @@
 
 #include <fmt/format.h>
 
+#include <tokenheap/observe/reading_of.hpp>
+#include <tokenheap/observe/reading_of_kv.hpp>
+#include <tokenheap/observe/viz_device.hpp>
+#include <tokenheap/observe/viz_kv.hpp>
+
 namespace program {
 
 double engine::seconds() const { return (clock_ms_ - work_.jobs().front().arrival_ms) / 1000; }
@@ -36,6 +41,8 @@ void engine::note_preempted(const request& r) {
   record_->preempted.push_back({seconds(), r.job,
                                 fmt::format("gave up {} blocks with {} tokens, while {} others ran",
                                             r.blocks->blocks().size(), r.blocks->length(), running_.size())});
+  // when it comes back, another stay begins
+  if (r.job < stay_of_.size()) stay_of_[r.job] = 0;
 }
 
 // while the scratch of a step is still there
@@ -59,6 +66,97 @@ void engine::note_step() {
   for (const request_ptr& r : running_)
     record_->most_blocks[r->job] = std::max(record_->most_blocks[r->job], r->blocks->blocks().size());
   if (now.live > record_->blocks_live) note_blocks(now.live);
+  note_stays();
+  note_changes();
+}
+
+void engine::note_stays() {
+  stay_of_.resize(work_.jobs().size());
+  for (const request_ptr& r : running_) {
+    std::size_t& place = stay_of_[r->job];
+    if (place == 0) {
+      record_->stays.push_back({.job = r->job, .from = seconds()});
+      place = record_->stays.size();
+    }
+    run_stay& stay = record_->stays[place - 1];
+    stay.to = seconds();
+    stay.blocks = std::max(stay.blocks, r->blocks->blocks().size());
+  }
+}
+
+// what changed since the last step; a block that went and came back in between was there all the time
+void engine::note_changes() {
+  was_live_.resize(options_.blocks);
+  std::vector<std::uint32_t> holder(options_.blocks, 0);
+  for (std::size_t n = running_.size(); n-- != 0;)
+    for (const kv::block_id id : running_[n]->blocks->blocks()) holder[id] = running_[n]->job;
+  pool_->for_each_block([&](kv::block_id id, std::size_t references, bool, bool) {
+    const bool live = references != 0;
+    if (live == (was_live_[id] != 0)) return;
+    was_live_[id] = live;
+    record_->changes.push_back({seconds(), id, holder[id], live});
+  });
+}
+
+void engine::note_end() {
+  if (record_ == nullptr) return;
+  note_readings();
+  tokenheap::viz_snapshot& picture = record_->picture;
+  if (device_) collect(picture, device_->memory());
+  // the pool lies in a piece of the device's memory, and is shown beside it
+  const std::uint16_t number = device_ ? 1 : 0;
+  collect(picture, *pool_, {.device = number});
+  std::vector<const char*> names(work_.jobs().size());
+  for (const run_change& c : record_->changes) {
+    const char*& name = names[c.job];
+    if (name == nullptr) name = record_->texts.emplace_back(fmt::format("request {}", c.job)).c_str();
+    tokenheap::viz_event e{.device = number,
+                           .action = tokenheap::device_action::alloc,
+                           .address = tokenheap::address_of(pool_->data(c.id)),
+                           .bytes = options_.cache_layout().block_bytes(),
+                           .microseconds = 1 + static_cast<std::uint64_t>(c.seconds * 1e6),
+                           .frame = {.name = c.came ? name : "kv", .filename = "kv", .line = c.id}};
+    if (!c.came) {
+      e.action = tokenheap::device_action::free_requested;
+      picture.add(e);
+      e.action = tokenheap::device_action::free_completed;
+    }
+    picture.add(e);
+  }
+}
+
+void engine::note_readings() {
+  const auto read = [&](auto& pool, const char* name, bool on_device) {
+    tokenheap::pool_reading& made = record_->readings.emplace_back();
+    made.pool = name;
+    made.owner = "serve";
+    made.space = on_device ? "device" : "host";
+    if (on_device) made.device = "0";
+    read_pool(pool, made);
+  };
+  read(weight_memory_, "weights", false);
+  read(scratch_memory_, "scratch", false);
+  read(request_memory_, "requests", false);
+  if (device_) read(device_->memory(), "device", true);
+  if (tiers_)
+    for (const tier_outcome& t : tiers_->outcome()) {
+      tokenheap::pool_reading& made = record_->readings.emplace_back();
+      made.pool = "kv " + t.name;
+      made.owner = "serve";
+      made.space = t.name;
+      made.kind = "tier";
+      read_stats(t.stats, made);
+    }
+  read(*pool_, "kv", device_.has_value());
+  tokenheap::pool_reading& kv = record_->readings.back();
+  kv.failures.add("out_of_memory", record_->put_off.size() + record_->preempted.size());
+  kv.failures.add("too_large", record_->rejected.size());
+  const std::pair<const char*, const latency*> calls[] = {{"open", &out_.open}, {"grow", &out_.grow}, {"close", &out_.close}};
+  for (const auto& [name, all] : calls) {
+    tokenheap::latency_histogram counts;
+    for (const std::uint64_t ns : all->all()) counts.add(ns);
+    kv.latencies.push_back({name, counts.read()});
+  }
 }
 
 void engine::note_blocks(std::size_t live) {

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
 #include <tokenheap/concepts/kv.hpp>
 #include <tokenheap/kv/pool_options.hpp>
+#include <tokenheap/observe/pool_reading.hpp>
+#include <tokenheap/observe/viz_snapshot.hpp>
 
 namespace program {
 
@@ -48,6 +51,22 @@ struct run_piece {
   std::uint8_t state = 0;
 };
 
+/// The time that a request held blocks without a break.
+struct run_stay {
+  std::uint32_t job = 0;
+  double from = 0;
+  double to = 0;
+  std::size_t blocks = 0;  ///< the most
+};
+
+/// A block came into use, or went out of it.
+struct run_change {
+  double seconds = 0;
+  kv::block_id id = 0;
+  std::uint32_t job = 0;  ///< of one that came: whose it became first
+  bool came = false;
+};
+
 struct run_record {
   std::vector<run_sample> samples;
   std::vector<run_note> rejected;
@@ -57,6 +76,11 @@ struct run_record {
   double blocks_seconds = 0;
   std::size_t blocks_live = 0;
   std::vector<std::size_t> most_blocks;  ///< by job: the most that it held
+  std::vector<run_stay> stays;
+  std::vector<run_change> changes;
+  std::vector<tokenheap::pool_reading> readings;  ///< of every pool, at the end
+  tokenheap::viz_snapshot picture;                ///< the same for PyTorch's memory viewer
+  std::deque<std::string> texts;                  ///< that the picture points to
 };
 
 }  // namespace program

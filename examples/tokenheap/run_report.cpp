@@ -11,7 +11,11 @@
 
 #include <fmt/format.h>
 
+#include <tokenheap/observe/openmetrics.hpp>
 #include <tokenheap/observe/report.hpp>
+#include <tokenheap/observe/timeline_json.hpp>
+#include <tokenheap/observe/viz_json.hpp>
+#include <tokenheap/observe/viz_pickle.hpp>
 
 namespace program {
 namespace {
@@ -340,6 +344,45 @@ void run_page::reasons() {
                       .events = events(record_.rejected)});
 }
 
+// the run as counters, stays of requests in the pool as slices, and marks for what was refused or taken away
+tokenheap::result<tokenheap::timeline> timeline_of(const run_record& record, double block_bytes) {
+  const std::size_t notes = record.rejected.size() + record.put_off.size() + record.preempted.size();
+  auto made = tokenheap::timeline::open({.name = "tokenheap serve",
+                                         .events = 1 + 8 * record.samples.size() + record.stays.size() + notes,
+                                         .names = 64 + record.most_blocks.size(),
+                                         .slices = 1,
+                                         .slice_bytes = 1});
+  if (!made) return made;
+  tokenheap::timeline& to = *made;
+  const auto ns = [](double seconds) { return static_cast<std::uint64_t>(seconds * 1e9); };
+  const tokenheap::timeline_name memory = to.name("memory"), pool = to.name("kv");
+  std::size_t evicted = 0;
+  for (const run_sample& s : record.samples) {
+    const std::pair<const char*, std::size_t> held[] = {
+        {"weights", s.weights}, {"kv", s.keys_and_values}, {"scratch", s.scratch}, {"requests", s.requests}};
+    for (const auto& [name, bytes] : held) to.counter(ns(s.seconds), memory, to.name(name), bytes);
+    to.counter(ns(s.seconds), pool, to.name("blocks in use"), s.blocks.live);
+    to.counter(ns(s.seconds), pool, to.name("blocks cached"), s.blocks.cached);
+    to.counter(ns(s.seconds), pool, to.name("blocks free"), s.blocks.free);
+    if (s.blocks.evictions != evicted)
+      to.mark(ns(s.seconds), tokenheap::timeline_mark::eviction, pool, to.name("cached blocks"), s.blocks.evictions - evicted);
+    evicted = s.blocks.evictions;
+  }
+  const auto who = [&](std::uint32_t job) { return to.name(fmt::format("request {}", job)); };
+  for (std::size_t n = 0; n != record.stays.size(); ++n) {
+    const run_stay& s = record.stays[n];
+    // a piece of its own for each: only its size means something
+    const tokenheap::allocation piece{reinterpret_cast<void*>(n + 1), static_cast<std::size_t>(block_bytes) * s.blocks};
+    to.came(ns(s.from), pool, who(s.job), piece);
+    to.went(ns(s.to), piece);
+  }
+  using tokenheap::timeline_mark;
+  for (const run_note& n : record.preempted) to.mark(ns(n.seconds), timeline_mark::preemption, pool, who(n.job));
+  for (const run_note& n : record.put_off) to.mark(ns(n.seconds), timeline_mark::refusal, pool, who(n.job));
+  for (const run_note& n : record.rejected) to.mark(ns(n.seconds), timeline_mark::refusal, pool, who(n.job));
+  return made;
+}
+
 // writes what `with` gives it to a file; all of it, or a complaint
 template <class With>
 complaint write_file(const std::string& path, With&& with) {
@@ -354,9 +397,26 @@ complaint write_file(const std::string& path, With&& with) {
 }  // namespace
 
 complaint write_run(const serve_report& report, const run_record& record, const std::string& folder) {
-  std::vector<tokenheap::report_file> files;
+  static constexpr tokenheap::report_file files[] = {
+      {"snapshot.json", "for docs.pytorch.org/memory_viz: which block was whose, and when"},
+      {"snapshot.pickle", "the same, for PyTorch's own tools"},
+      {"trace.json", "for ui.perfetto.dev or chrome://tracing: counters, requests, preemptions"},
+      {"metrics.prom", "what Prometheus would have scraped at the end"}};
   run_page page(report, record);
-  return write_file(folder + "/report.html", [&](auto&& sink) { tokenheap::write_report(page.made(files), sink); });
+  const tokenheap::memory_report made = page.made(files);
+  const auto trace = timeline_of(record, static_cast<double>(report.options.cache_layout().block_bytes()));
+  if (!trace) return "--out: no memory for the timeline";
+  if (record.picture.status() != tokenheap::errc::ok) return "--out: no memory for the snapshot";
+  const auto write = [&](const char* name, auto&& with) { return write_file(folder + "/" + name, with); };
+  complaint bad = write("report.html", [&](auto&& sink) { tokenheap::write_report(made, sink); });
+  if (bad.empty()) bad = write(files[0].name, [&](auto&& sink) { tokenheap::write_viz_json(record.picture, sink); });
+  if (bad.empty()) bad = write(files[1].name, [&](auto&& sink) { tokenheap::write_viz_pickle(record.picture, sink); });
+  if (bad.empty()) bad = write(files[2].name, [&](auto&& sink) { tokenheap::write_timeline_json(*trace, sink); });
+  if (bad.empty())
+    bad = write(files[3].name, [&](auto&& sink) {
+      tokenheap::write_metrics(record.readings, [&](const char* text, std::size_t size) { sink(std::string_view(text, size)); });
+    });
+  return bad;
 }
 
 }  // namespace program

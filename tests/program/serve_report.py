@@ -2,10 +2,13 @@
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 import tempfile
 import unittest
 
-from shared import main, run, run_json, trace_file
+from shared import SOURCE, main, run, run_json, trace_file
 
 QUICK = ["serve", "--requests", 48, "--scale", 64, "--verify", 2]
 CROWDED = ["serve", "--requests", 48, "--scale", 64, "--verify", 2, "--blocks", 130, "--watermark", 0, "--block-tokens", 4,
@@ -74,6 +77,48 @@ class ServeReport(unittest.TestCase):
         # who watches changes nothing
         plain = run_json(*QUICK)
         self.assertEqual({k: v for k, v in out.items() if k not in TIMES}, {k: v for k, v in plain.items() if k not in TIMES})
+
+    def check_files(self, out):
+        where = [os.path.join(self.folder, name) for name in ("snapshot.json", "snapshot.pickle", "trace.json", "metrics.prom")]
+        checked = subprocess.run([sys.executable, os.path.join(SOURCE, "tests", "observe", "viz_check.py"), *where[:2]],
+                                 capture_output=True, text=True)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        with open(where[0], encoding="utf-8") as file:
+            snapshot = json.load(file)
+        # each block that was in use at last came and went; the states at the end are those of an idle pool
+        for events in snapshot["device_traces"]:
+            actions = [event["action"] for event in events]
+            self.assertEqual(actions.count("alloc"), actions.count("free_completed"))
+        kv = next(one for one in snapshot["segments"] if len(one["blocks"]) == out["blocks_total"])
+        self.assertEqual((kv["allocated_size"], kv["total_size"]), (0, out["blocks_total"] * out["block_bytes"]))
+        self.assertGreaterEqual(max(map(len, snapshot["device_traces"])), 3 * out["blocks_peak"] - 3)
+        with open(where[2], encoding="utf-8") as file:
+            trace = json.load(file)["traceEvents"]
+        names = [event["name"] for event in trace if event["ph"] == "i"]
+        self.assertEqual(names.count("preemption"), out["preemptions"])
+        evicted = sum(event["args"]["value"] for event in trace if event["name"] == "eviction")
+        self.assertEqual(evicted, out["evictions"])
+        stays = [event for event in trace if event["ph"] == "b"]
+        self.assertGreaterEqual(len(stays), out["requests"])
+        self.assertEqual(len(stays), len([event for event in trace if event["ph"] == "e"]))
+        with open(where[3], encoding="utf-8") as file:
+            metrics = file.read()
+        for line in (f'prefix_hit_tokens_total{{pool="kv",[^}}]*}} {out["prefix_hit_tokens"] + out["recomputed_hit_tokens"]}\n',
+                     f'latency_seconds_count{{pool="kv",[^}}]*op="open"}} {out["latency_ns"]["open"]["calls"]}\n',
+                     f'pool_bytes{{pool="weights",[^}}]*state="live"}} {out["owners"]["weights"]["current_bytes"]}\n'):
+            self.assertRegex(metrics, "tokenheap_" + line.replace("{", "\\{", 1))
+        if shutil.which("promtool") is not None:
+            judged = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True)
+            self.assertEqual((judged.returncode, judged.stdout + judged.stderr), (0, ""))
+
+    def test_the_files_beside_the_page(self):
+        out = run_json(*CROWDED, "--out", self.folder)
+        self.assertEqual(sorted(os.listdir(self.folder)),
+                         ["metrics.prom", "report.html", "snapshot.json", "snapshot.pickle", "trace.json"])
+        _, numbers = numbers_of(self.folder)
+        self.assertEqual(sorted(one["name"] for one in numbers["files"]),
+                         ["metrics.prom", "snapshot.json", "snapshot.pickle", "trace.json"])
+        self.check_files(out)
 
     def test_preemptions_have_their_reasons(self):
         out = run_json(*CROWDED, "--out", self.folder)
