@@ -30,6 +30,11 @@ test    valgrind              its client header, for the guard's annotations
 test    redis-server          the tests of the Redis tier start it
 test    libbenchmark-dev      benchmarks
 test    liburing-dev          reads and writes of the file tier beside its caller
+test    libcpp-httplib-dev    the example that serves metrics over HTTP
+test    prometheus            its promtool judges the metrics
+test    chromium              opens the report
+test    chromium-driver       drives it
+test    python3-selenium      the driver's words
 test    libmimalloc-dev       peer in the benchmarks
 test    libjemalloc-dev       peer in the benchmarks
 test    libgoogle-perftools-dev peer in the benchmarks: tcmalloc

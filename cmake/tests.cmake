@@ -60,4 +60,7 @@ function(tokenheap_add_program_tests)
       COMMAND ${Python3_EXECUTABLE} ${script} $<TARGET_FILE:tokenheap_program> ${PROJECT_SOURCE_DIR})
     set_tests_properties(program.${name} PROPERTIES TIMEOUT 600 LABELS program SKIP_RETURN_CODE 77 COST 200)
   endforeach()
+  add_test(NAME program.browser COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/browser/report.py
+    $<TARGET_FILE:tokenheap_program> ${PROJECT_SOURCE_DIR})
+  set_tests_properties(program.browser PROPERTIES TIMEOUT 600 LABELS program SKIP_RETURN_CODE 77 COST 200)
 endfunction()
