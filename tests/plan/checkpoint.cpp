@@ -11,8 +11,9 @@ namespace {
 // a file of one tensor of so many bytes
 std::string file(std::uint64_t bytes, const std::string& type = "U8") {
   const std::string n = std::to_string(type == "BF16" ? bytes / 2 : bytes);
-  return files::safetensors("{\"t\":{\"dtype\":\"" + type + "\",\"shape\":[" + n + "],\"data_offsets\":[0," + std::to_string(bytes) + "]}}",
-                            static_cast<std::size_t>(bytes));
+  const std::string ends = std::to_string(bytes);
+  const std::string tensor = "{\"dtype\":\"" + type + "\",\"shape\":[" + n + "],\"data_offsets\":[0," + ends + "]}";
+  return files::safetensors("{\"t\":" + tensor + "}", static_cast<std::size_t>(bytes));
 }
 std::string two_parts(const std::string& total) {
   return R"({"metadata":{)" + total + R"(},"weight_map":{"a":"model-1.safetensors","b":"model-2.safetensors"}})";
@@ -102,7 +103,8 @@ TEST_CASE("what is broken in a folder is named", "[plan][checkpoint][bad]") {
 TEST_CASE("broken and short files of weights are told apart", "[plan][checkpoint][bad]") {
   const files::folder here;
   here.write("model.safetensors", "short");
-  CHECK(plan::weigh_folder(here.path()).error == here.in("model.safetensors") + ": header length: the file is too short for a safetensors file (byte 0)");
+  CHECK(plan::weigh_folder(here.path()).error ==
+        here.in("model.safetensors") + ": header length: the file is too short for a safetensors file (byte 0)");
   const std::string whole = file(100);
   here.write("model.safetensors", whole.substr(0, whole.size() - 30));
   const auto cut = plan::weigh_folder(here.path());

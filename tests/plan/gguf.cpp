@@ -178,7 +178,7 @@ TEST_CASE("no bytes break the reader, and none make it take more than they are",
   std::mt19937_64 random(seed);
   const std::string all = little().whole();
   std::size_t refused = 0;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 5000; ++i) {
     const std::string bytes = files::spoiled(all, random);
     const auto got = read(bytes);
     refused += got ? 0 : 1;
@@ -188,10 +188,11 @@ TEST_CASE("no bytes break the reader, and none make it take more than they are",
     }
     REQUIRE(kept <= 32 * bytes.size());
   }
-  CHECK(refused > 5000);
-  CHECK(refused < 20'000);
-  for (int i = 0; i < 5000; ++i) {  // noise behind a good start
-    std::string bytes = "GGUF" + bytes_of<std::uint32_t>(3) + bytes_of<std::uint64_t>(random() % 3) + bytes_of<std::uint64_t>(random() % 4);
+  CHECK(refused > 1000);
+  CHECK(refused < 5000);
+  for (int i = 0; i < 3000; ++i) {  // noise behind a good start
+    std::string bytes = "GGUF" + bytes_of<std::uint32_t>(3);
+    bytes += bytes_of<std::uint64_t>(random() % 3) + bytes_of<std::uint64_t>(random() % 4);
     for (std::uint64_t n = random() % 200; n != 0; --n) bytes += static_cast<char>(random() % 4 == 0 ? random() : random() % 12);
     static_cast<void>(read(bytes));
   }

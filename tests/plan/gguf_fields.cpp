@@ -45,6 +45,7 @@ TEST_CASE("numbers of an architecture are read with their limits", "[plan][gguf]
 }
 
 TEST_CASE("a number that cannot be is named, and the first stays", "[plan][gguf][bad]") {
+  const std::string many = files::bytes_of<std::uint32_t>(0) + files::counted(std::string(20'000, 'a'));
   const plan::gguf from = header(gguf_writer()
                                      .u32("a.one", 7)
                                      .u32s("a.list", {3, 9, 4})
@@ -53,7 +54,7 @@ TEST_CASE("a number that cannot be is named, and the first stays", "[plan][gguf]
                                      .texts("a.texts", 2)
                                      .raw("a.negative", 5, files::bytes_of<std::int32_t>(-2))
                                      .u32("a.zero", 0)
-                                     .raw("a.many", 9, files::bytes_of<std::uint32_t>(0) + files::counted(std::string(20'000, 'a'))));
+                                     .raw("a.many", 9, many));
   const auto error = [&](auto ask) {
     plan::gguf_fields fields(from, "a");
     ask(fields);

@@ -119,13 +119,15 @@ TEST_CASE("states: all layers, those without heads, or all but one of each inter
   CHECK(mamba.groups[0].kv_heads == 0);
   CHECK(mamba.groups[0].state_bytes_each == 4);
 
-  const found jamba = groups(ssm(keys().u32("attention.head_count", 32).u32s("attention.head_count_kv", {0, 8, 0, 0}), 8192, 16, 0, 256), 4, 4096);
+  const keys listed = keys().u32("attention.head_count", 32).u32s("attention.head_count_kv", {0, 8, 0, 0});
+  const found jamba = groups(ssm(listed, 8192, 16, 0, 256), 4, 4096);
   REQUIRE(jamba.groups.size() == 2);
   CHECK(jamba.groups[0].at == layers{1});
   CHECK(jamba.groups[1].at == layers{0, 2, 3});
 
   // 16 key heads and 32 value heads of 128: (2 * 16 + 32) * 128 * 3 and 32 * 128 * 128
-  const found next = groups(ssm(heads(16, 2).u32("attention.key_length", 256).u32("attention.value_length", 256), 4096, 128, 16, 32), 8, 2048, "qwen3next");
+  const keys wide = heads(16, 2).u32("attention.key_length", 256).u32("attention.value_length", 256);
+  const found next = groups(ssm(wide, 4096, 128, 16, 32), 8, 2048, "qwen3next");
   REQUIRE(next.groups.size() == 2);
   CHECK(next.groups[0].at == layers{3, 7});
   CHECK(next.groups[1].at == layers{0, 1, 2, 4, 5, 6});
@@ -142,7 +144,8 @@ TEST_CASE("states: all layers, those without heads, or all but one of each inter
 }
 
 TEST_CASE("short convolutions and RWKV keep states too", "[plan][gguf]") {
-  const found lfm = groups(keys().u32("attention.head_count", 32).u32s("attention.head_count_kv", {0, 8}).u32("shortconv.l_cache", 3), 2, 2048);
+  const keys listed = keys().u32("attention.head_count", 32).u32s("attention.head_count_kv", {0, 8});
+  const found lfm = groups(keys(listed).u32("shortconv.l_cache", 3), 2, 2048);
   REQUIRE(lfm.groups.size() == 2);
   CHECK(lfm.groups[1].conv_numbers == 2 * 2048);
   CHECK(lfm.groups[1].state_numbers == 0);

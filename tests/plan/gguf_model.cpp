@@ -101,8 +101,8 @@ TEST_CASE("what the file leaves out is found elsewhere, or said", "[plan][gguf]"
   CHECK(read(with.header()).value.plain_dtype == "fp16");
   with.texts("tokenizer.ggml.tokens", 90);
   CHECK(read(with.header()).value.vocabulary == 90);
-  w.u32("x.expert_count", 8).u32("x.expert_used_count", 2).u32s("x.feed_forward_length", {100}).u32("x.expert_feed_forward_length", 70);
-  w.u32("x.expert_shared_count", 1);
+  w.u32("x.expert_count", 8).u32("x.expert_used_count", 2).u32s("x.feed_forward_length", {100});
+  w.u32("x.expert_feed_forward_length", 70).u32("x.expert_shared_count", 1);
   CHECK(read(w.header()).value.experts == 8);
   CHECK(read(w.header()).value.intermediate == 210);
 }
@@ -138,7 +138,7 @@ TEST_CASE("no bytes make a model that breaks", "[plan][gguf][bad][fuzz]") {
   std::mt19937_64 random(seed);
   const std::string all = small_model().header();
   std::size_t good = 0;
-  for (int i = 0; i < 5000; ++i) {
+  for (int i = 0; i < 2000; ++i) {
     const std::string bytes = files::spoiled(all, random);
     const auto got = read(bytes);
     if (!got) {
@@ -154,5 +154,5 @@ TEST_CASE("no bytes make a model that breaks", "[plan][gguf][bad][fuzz]") {
       for (const std::size_t l : part.at) REQUIRE(l < got.value.layers);
     }
   }
-  CHECK(good > 50);
+  CHECK(good > 20);
 }

@@ -111,7 +111,8 @@ TEST_CASE("a split GGUF file is the sum of its parts, whichever is named", "[pla
   CHECK(plan::part_of("a/x-00002-of-00013.gguf").stem == "a/x");
   CHECK(plan::part_of("a/x-00002-of-00013.gguf").parts == 13);
   CHECK(plan::part_of("a/x-00002-of-00013.gguf").of(1) == "a/x-00001-of-00013.gguf");
-  for (const char* other : {"x.gguf", "-00002-of-00013.gguf", "x-0002-of-00013.gguf", "x-00002-of-0001x.gguf", "x-00001-of-00000.gguf"}) {
+  for (const char* other : {"x.gguf", "-00002-of-00013.gguf",
+                            "x-0002-of-00013.gguf", "x-00002-of-0001x.gguf", "x-00001-of-00000.gguf"}) {
     CHECK(plan::part_of(other).stem.empty());
   }
 }
@@ -120,11 +121,12 @@ TEST_CASE("what is missing is named, with what to give", "[plan][model_path][bad
   const files::folder here;
   CHECK(read("").error.find("the path of the model is empty") == 0);
   CHECK(read(here.in("none")).error == here.in("none") + ": there is no such file or folder");
-  CHECK(read(here.path()).error == here.in("config.json") + ": there is no such file; give the folder of a model, a config.json or a .gguf file");
+  const std::string none = here.in("config.json") + ": there is no such file; ";
+  CHECK(read(here.path()).error == none + "give the folder of a model, a config.json or a .gguf file");
   CHECK(read(here.path() + std::string(1, '\0')).error.find("zero byte") != std::string::npos);
   here.write("model.safetensors", weights("F16"));
   CHECK(read(here.in("model.safetensors")).error ==
-        here.in("config.json") + ": there is no such file; safetensors files do not say what the model is, put its config.json beside them");
+        none + "safetensors files do not say what the model is, put its config.json beside them");
   here.write("noise.bin", "noise");
   CHECK(read(here.in("noise.bin")).error.find(here.in("noise.bin") + ": is neither a config.json nor a GGUF file") == 0);
   here.write("empty", "");

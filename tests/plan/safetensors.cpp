@@ -15,7 +15,8 @@ plan::reading<plan::safetensors_header> read(std::string_view bytes) {
 std::string error(std::string_view header) { return read(files::safetensors(header)).error; }
 
 const std::string good = R"({"__metadata__":{"format":"pt"},"a":{"dtype":"BF16","shape":[4,8],"data_offsets":[0,64]},)"
-                         R"("c":{"data_offsets":[72,72],"shape":[0,3],"dtype":"F32"},"b":{"shape":[],"data_offsets":[64,72],"dtype":"I64"}} )";
+                         R"("c":{"data_offsets":[72,72],"shape":[0,3],"dtype":"F32"},)"
+                         R"("b":{"shape":[],"data_offsets":[64,72],"dtype":"I64"}} )";
 
 // one tensor with these fields
 std::string tensor(std::string_view fields) { return "{\"t\":{" + std::string(fields) + "}}"; }
@@ -41,7 +42,8 @@ TEST_CASE("the bytes of all tensors are those of their shapes", "[plan][safetens
 
 TEST_CASE("every type has its bits", "[plan][safetensors]") {
   for (const plan::safetensors_type& type : plan::safetensors_types) {
-    const std::string fields = "\"dtype\":\"" + std::string(type.name) + "\",\"shape\":[8],\"data_offsets\":[0," + std::to_string(type.bits) + "]";
+    const std::string name(type.name), end = std::to_string(type.bits);  // of 8 numbers in bytes
+    const std::string fields = "\"dtype\":\"" + name + "\",\"shape\":[8],\"data_offsets\":[0," + end + "]";
     CHECK(error(tensor(fields)).empty());
   }
   CHECK(plan::safetensors_type_count == 22);
@@ -87,7 +89,8 @@ TEST_CASE("headers that make no sense are refused with tensor and field", "[plan
         "m: t: data_offsets: [0, 8] are not the 4 bytes of its shape");
   CHECK(error(tensor(R"("dtype":"F32","shape":[1],"data_offsets":[4,0])")) ==
         "m: t: data_offsets: [4, 0] are not the 4 bytes of its shape");
-  CHECK(error(tensor(R"("dtype":"F32","shape":[1],"data_offsets":[4,8])")) == "m: t: data_offsets: starts at 4, behind a hole from 0");
+  CHECK(error(tensor(R"("dtype":"F32","shape":[1],"data_offsets":[4,8])")) ==
+        "m: t: data_offsets: starts at 4, behind a hole from 0");
 }
 
 TEST_CASE("tensors neither overlap nor leave holes, nor are there twice", "[plan][safetensors][bad]") {
@@ -120,7 +123,8 @@ TEST_CASE("no bytes break the reader", "[plan][safetensors][bad][fuzz]") {
   std::size_t refused = 0;
   for (int i = 0; i < 10'000; ++i) {
     const bool whole = i % 4 == 0;
-    const std::string bytes = whole ? files::spoiled(files::safetensors(good, 72), random) : files::safetensors(files::spoiled(good, random));
+    const std::string bytes = whole ? files::spoiled(files::safetensors(good, 72), random)
+                                    : files::safetensors(files::spoiled(good, random));
     const auto got = read(bytes);
     refused += got ? 0 : 1;
     if (!got) REQUIRE(got.error.find("m: ") == 0);

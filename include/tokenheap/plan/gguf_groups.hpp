@@ -88,7 +88,9 @@ class gguf_groups {
     for (std::size_t l = 0; l < keeping_layers; ++l) {
       if (kv_heads_[l] == 0 || only_state(l)) continue;
       if (rank_ != 0) {
-        add({.name = "latent", .at = {}, .kv_heads = 1, .head_size = static_cast<std::size_t>(rank_), .latent = true, .rope_size = rope_}, l);
+        layer_group g{.name = "latent", .at = {}, .kv_heads = 1, .latent = true, .rope_size = rope_};
+        g.head_size = static_cast<std::size_t>(rank_);
+        add(std::move(g), l);
         continue;
       }
       layer_group g{.name = "full", .at = {}, .kv_heads = static_cast<std::size_t>(kv_heads_[l])};

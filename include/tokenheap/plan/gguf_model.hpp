@@ -54,8 +54,8 @@ namespace gguf_parts {
   const std::uint64_t dense = fields.number("feed_forward_length", 0, gguf_limits::width);
   const std::uint64_t expert = fields.number("expert_feed_forward_length", 0, gguf_limits::width);
   const std::uint64_t used = fields.number("expert_used_count", 0, gguf_limits::heads);
-  const std::uint64_t shared = fields.number("expert_shared_feed_forward_length",
-                                             expert * fields.number("expert_shared_count", 0, gguf_limits::heads), gguf_limits::width);
+  const std::uint64_t count = fields.number("expert_shared_count", 0, gguf_limits::heads);
+  const std::uint64_t shared = fields.number("expert_shared_feed_forward_length", expert * count, gguf_limits::width);
   // without a width of their own experts are as wide as the MLP
   const std::uint64_t experts = (expert != 0 ? expert : dense) * used + shared;
   return std::min(std::max(dense, experts), gguf_limits::width);

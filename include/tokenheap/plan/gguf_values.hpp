@@ -43,7 +43,7 @@ enum class gguf_kind : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean,
   return bytes_of(kind) != 0 && kind != gguf_kind::f32 && kind != gguf_kind::f64;
 }
 
-/// One value. Texts longer than 4 KiB, arrays of more than 16,384 entries and arrays of other than whole numbers are not kept.
+/// One value. Not kept: texts of more than 4 KiB, arrays of more than 16,384 entries or of other than whole numbers.
 struct gguf_value {
   gguf_kind kind = gguf_kind::u8;
   gguf_kind of = gguf_kind::u8;     ///< of an array's entries

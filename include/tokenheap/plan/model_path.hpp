@@ -76,7 +76,8 @@ namespace detail {
   for (std::size_t part = 2; part <= name.parts; ++part) {
     const std::string path = name.of(part);
     reading<gguf> more = read_gguf(path);
-    if (!more) return more.error + (is_there(path) ? "" : "; the model has " + std::to_string(name.parts) + " parts, put all side by side");
+    if (!more && is_there(path)) return more.error;
+    if (!more) return more.error + "; the model has " + std::to_string(name.parts) + " parts, put all side by side";
     first.weight_bytes += more.value.weight_bytes;
     if (first.weight_bytes > gguf_reader::most_bytes) return path + ": the tensors have more than 2^56 bytes";
     missing += more.value.missing_bytes();
@@ -103,7 +104,9 @@ namespace detail {
   if (!out) return out;
   reading<model> made = model_of(header.value, first);
   if (!made) return out.error = made.error, out;
-  if (missing != 0) made.value.warnings.push_back("the other parts lack " + std::to_string(missing) + " bytes: they were not copied whole");
+  if (missing != 0) {
+    made.value.warnings.push_back("the other parts lack " + std::to_string(missing) + " bytes: they were not copied whole");
+  }
   out.value.what = std::move(made.value);
   out.value.from = split ? std::to_string(name.parts) + " GGUF files" : "a GGUF file";
   return out;
