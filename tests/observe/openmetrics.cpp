@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <set>
 #include <sstream>
@@ -59,32 +61,46 @@ std::set<std::string> series(const std::string& page, std::size_t& lines) {
 
 bool has_promtool() { return std::system("command -v promtool >/dev/null 2>&1") == 0; }
 
-/// The exit status of `promtool check metrics`, and what it said.
-int promtool(const std::string& page, std::string& said) {
-  char name[] = "/tmp/tokenheap_metrics_XXXXXX";
+/// What `promtool check metrics < ` or `check rules ` says of a text, and its status.
+std::string promtool(const char* what, const std::string& text, int& status) {
+  char name[] = "promtool_input_XXXXXX";  // in the working directory, which is that of the build
   const int file = ::mkstemp(name);
-  if (file < 0) return -1;
+  if (file < 0) return "no file to write to";
   std::FILE* const out = ::fdopen(file, "w");
-  std::fwrite(page.data(), 1, page.size(), out);
+  std::fwrite(text.data(), 1, text.size(), out);
   std::fclose(out);
-  std::FILE* const run = ::popen((std::string("promtool check metrics < ") + name + " 2>&1").c_str(), "r");
+  std::FILE* const run = ::popen((std::string("promtool check ") + what + name + " 2>&1").c_str(), "r");
+  std::string said;
   char buffer[512];
   while (std::fgets(buffer, sizeof buffer, run) != nullptr) said += buffer;
-  const int status = ::pclose(run);
+  status = ::pclose(run);
   ::unlink(name);
-  return status;
+  return said;
+}
+
+bool is_left_out() {
+  if (has_promtool()) return false;
+  WARN("skipped: promtool is not here; cmake/deps.sh installs it");
+  return true;
 }
 
 void check_with_promtool(const std::string& page) {
-  if (!has_promtool()) {
-    WARN("skipped: promtool is not here; cmake/deps.sh installs it");
-    return;
-  }
-  std::string said;
-  const int status = promtool(page, said);
+  if (is_left_out()) return;
+  int status = -1;
+  const std::string said = promtool("metrics < ", page, status);
   INFO(said);
   CHECK(status == 0);
   CHECK(said.empty());
+}
+
+std::string file_text(const std::string& path) {
+  std::ifstream file(std::string(TOKENHEAP_SOURCE_DIR) + "/" + path);
+  return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
 }
 
 const std::vector<std::string> hostile = {
@@ -232,4 +248,42 @@ TEST_CASE("a hundred registered pools are one page", "[openmetrics]") {
   static_cast<void>(series(to_metrics({full("pool")}), of_one));
   CHECK(lines == 1 + 100 * (of_one - 1));
   check_with_promtool(page);
+}
+
+TEST_CASE("a page that is wrong is refused: the check above can fail", "[openmetrics]") {
+  if (is_left_out()) return;
+  int status = 0;
+  CHECK(promtool("metrics < ", "tokenheap_things 1\n", status).find("no help text") != std::string::npos);
+  CHECK(status != 0);
+  CHECK_FALSE(promtool("metrics < ", "tokenheap_things{pool=\"a\"b\"} 1\n", status).empty());
+  CHECK(status != 0);
+}
+
+TEST_CASE("the five alerts and every query of the dashboard are queries", "[openmetrics][docs]") {
+  const std::string alerts = file_text("docs/alerts.yml");
+  // of a dashboard: a rule for each of its queries, with the variables filled in
+  std::string text = file_text("docs/grafana.json"), rules = "groups:\n  - name: dashboard\n    rules:\n";
+  replace_all(text, "$__rate_interval", "5m");
+  replace_all(text, "$job", ".*");
+  replace_all(text, "$pool", ".*");
+  std::size_t queries = 0;
+  const std::string mark = "\"expr\": ";
+  for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + 1)) {
+    const std::size_t from = at + mark.size();
+    const std::size_t end = text.find_first_of("\n", from);
+    std::string query = text.substr(from, end - from);  // a JSON text is a YAML text
+    if (query.back() == ',') query.pop_back();
+    rules += "      - record: query_" + std::to_string(queries++) + "\n        expr: " + query + "\n";
+  }
+  CHECK(queries >= 15);
+  if (is_left_out()) return;
+  int status = -1;
+  std::string said = promtool("rules ", alerts, status);
+  INFO(said);
+  CHECK(status == 0);
+  CHECK(said.find("5 rules found") != std::string::npos);
+  said = promtool("rules ", rules, status);
+  INFO(said);
+  CHECK(status == 0);
+  CHECK(said.find(std::to_string(queries) + " rules found") != std::string::npos);
 }
