@@ -34,6 +34,7 @@ namespace {
 struct memory : tokenheap::layered<tokenheap::host_source, tokenheap::arena<>, tokenheap::with<tokenheap::spin_lock>> {};
 
 struct opened {
+  void* object = nullptr;
   void (*enter)() = nullptr;
   void (*leave)() = nullptr;
   std::size_t (*sees)() = nullptr;
@@ -47,7 +48,7 @@ bool find(void* object, const std::string& name, F& out) {
 }
 
 bool open(const char* path, const std::string& name, opened& out) {
-  void* const object = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  void* const object = out.object = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (object == nullptr) return std::fprintf(stderr, "%s\n", ::dlerror()), false;
   return find(object, name + "_register", out.enter) && find(object, name + "_leave", out.leave) &&
          find(object, name + "_sees", out.sees) && find(object, name + "_address", out.address);
@@ -81,7 +82,11 @@ int main(int count, char** arguments) {
   }
   EXPECT(tokenheap::to_metrics(all).find("tokenheap_registered_pools " + std::to_string(pools) + "\n") != std::string::npos);
 
-  for (const opened& one : late) one.leave();
+  for (const opened& one : late) {
+    one.leave();
+    EXPECT(::dlclose(one.object) == 0);
+  }
+  EXPECT(first_sees() == 3 && tokenheap::registry().size() == 3);
   first_leave();
   EXPECT(second_sees() == 2);
   second_leave();
