@@ -80,7 +80,9 @@ std::vector<std::string> explanation(const plan_report& r) {
   for (const plan::layer_group& g : r.of.groups)
     if (!g.at.empty()) out.push_back(group_words(r, g));
   for (const device_class& c : classes_of(a.devices)) out.push_back(device_words(c, a.devices.size(), r));
-  if (a.groups.size() == 1) {
+  if (a.groups.size() == 1 && a.groups[0].kind == kv::group_kind::state) {
+    out.push_back("users: KV of the tightest device / bytes of a sequence's states");
+  } else if (a.groups.size() == 1) {
     out.push_back(fmt::format("blocks: KV of the tightest device / bytes of its block = {}; a user of {} tokens takes {} of "
                               "them at the most",
                               grouped(a.blocks), grouped(a.tokens), grouped(a.groups[0].peak_blocks)));

@@ -139,8 +139,8 @@ void what_ifs(std::string& out, const plan_report& r) {
     }
     out += "</tr>\n";
   }
-  out += fmt::format("</tbody></table></div>\n<p class=\"note\">Users of {} tokens at once, blocks of a device, and whether what was asked fits. Framed: what was asked. Everything "
-                     "else stays as asked.</p>\n",
+  out += fmt::format("</tbody></table></div>\n<p class=\"note\">Users of {} tokens at once, blocks of a device, and whether "
+                     "what was asked fits. Framed: what was asked. Everything else stays as asked.</p>\n",
                      grouped(r.found.tokens));
   if (!r.cheapest.empty()) out += fmt::format("<p class=\"note\">{}</p>\n", escaped(r.cheapest));
 }

@@ -170,13 +170,11 @@ std::string shortage_words(const plan_report& r) {
   std::string text = printable(r.found.shortage) + ".";
   text[0] = text[0] == 'a' ? 'A' : text[0];
   // people count stages from 1, and not at all where there is one
-  const std::string stage = " of stage ";
-  if (const std::size_t at = text.find(stage); at != std::string::npos) {
-    const std::size_t from = at + stage.size(), end = text.find_first_not_of("0123456789", from);
-    const std::string next = r.found.devices.size() == 1 ? std::string() : stage + fmt::to_string(std::stoul(text.substr(from)) + 1);
-    text.replace(at, end - at, next);
-  }
-  return text;
+  const std::string start = "A device of stage ";
+  const std::size_t end = text.find_first_not_of("0123456789", start.size());
+  if (text.rfind(start, 0) != 0 || end == start.size() || end > start.size() + 9) return text;
+  const std::string next = fmt::to_string(std::stoul(text.substr(start.size(), end)) + 1);
+  return (r.found.devices.size() == 1 ? "A device" : start + next) + text.substr(end);
 }
 
 std::string users_words(std::size_t n) { return grouped(n) + (n == 1 ? " user" : " users"); }
@@ -190,6 +188,7 @@ std::string verdict(const plan_report& r) {
                                     grouped(a.max_tokens));
   if (r.of.longest != 0 && a.max_tokens > r.of.longest)
     longest += fmt::format(" (the model was trained for {})", grouped(r.of.longest));
+  if (a.kv_bytes_per_token == 0 && a.kv_bytes_per_sequence == 0) longest = "a context costs the same however long it is";
   const std::string users = fmt::format("{} of {} tokens{}", users_words(a.max_sequences), grouped(a.tokens), copies);
   if (a.fits) return fmt::format("Fits: {}: {}; {}.", who, users, longest);
   const auto worst = std::max_element(a.devices.begin(), a.devices.end(),

@@ -53,6 +53,23 @@ KEYS = ["kv_bytes_per_token", "kv_bytes_per_token_per_device", "weights_bytes", 
         "max_sequences", "fits", "devices", "groups", "advice", "warnings"]
 
 
+OTHERS = {
+    "jamba": {
+        "model_type": "jamba", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 65536, "attn_layer_offset": 4,
+        "attn_layer_period": 8, "expert_layer_offset": 1, "expert_layer_period": 2, "num_experts": 16,
+        "num_experts_per_tok": 2, "mamba_d_conv": 4, "mamba_d_state": 16, "mamba_dt_rank": 256, "mamba_expand": 2,
+        "max_position_embeddings": 262144, "torch_dtype": "bfloat16"},
+    "mamba": {
+        "model_type": "mamba", "hidden_size": 2560, "intermediate_size": 5120, "num_hidden_layers": 64, "vocab_size": 50280,
+        "state_size": 16, "conv_kernel": 4, "expand": 2, "time_step_rank": 160, "torch_dtype": "float16"},
+    "whisper": {
+        "model_type": "whisper", "d_model": 1280, "encoder_layers": 32, "decoder_layers": 32, "encoder_attention_heads": 20,
+        "decoder_attention_heads": 20, "encoder_ffn_dim": 5120, "decoder_ffn_dim": 5120, "max_source_positions": 1500,
+        "max_target_positions": 448, "vocab_size": 51866, "num_mel_bins": 128, "torch_dtype": "float16"},
+}
+
+
 class model_folder:
     """A folder of this name with a config.json, for as long as the `with` lasts."""
 
@@ -72,7 +89,7 @@ class model_folder:
 
 
 def plan(name, *options, memory="80GiB"):
-    with model_folder(MODELS[name], name) as path:
+    with model_folder((MODELS | OTHERS)[name], name) as path:
         return run_json("plan", path, "--gpu-memory", memory, *options)
 
 
@@ -112,6 +129,18 @@ class Figures(unittest.TestCase):
         self.assertEqual(out["kv_bytes_per_sequence_unwindowed"], 62 * GiB)
         self.assertEqual(round(out["kv_bytes_per_sequence"] / GiB, 2), 10.41)
         self.assertEqual([(g["kind"], g["layers"]) for g in out["groups"]], [("full", 10), ("window", 52)])
+
+    def test_states_and_encoders(self):
+        out = plan("jamba", "--tokens", 400)
+        self.assertEqual(out["kv_bytes_per_token"], 4 * 2 * 8 * 128 * 2)
+        self.assertEqual(out["state_bytes_per_sequence"], 28 * 8192 * (3 + 16) * 2)
+        out = plan("mamba", "--tokens", 400)
+        self.assertEqual((out["kv_bytes_per_token"], out["kv_bytes_per_sequence"]), (0, 0))
+        self.assertEqual(out["state_bytes_per_sequence"], 64 * 5120 * (3 + 16) * 2)
+        self.assertIn("however long", out["summary"])
+        out = plan("whisper", "--tokens", 400)
+        # 25 blocks of the decoder's own tokens, 94 of the encoder's 1,500
+        self.assertEqual(out["kv_bytes_per_sequence"], (25 + 94) * 16 * 32 * 2 * 1280 * 2)
 
     def test_ranks(self):
         for ranks, whole, each in [(1, 327680, 327680), (4, 327680, 81920), (8, 327680, 40960), (16, 655360, 40960)]:
