@@ -24,6 +24,7 @@ command declare_waste(CLI::App& app);
 command declare_generate(CLI::App& app);
 command declare_replay(CLI::App& app);
 command declare_plan(CLI::App& app);
+command declare_doctor(CLI::App& app);
 
 /// Says on stderr what went wrong and returns `bad_input`.
 int refuse(const complaint& why);

@@ -45,6 +45,7 @@ int run(int argc, char** argv) {
   add("generate", "print the requests of the seeded generator as a Mooncake trace", declare_generate);
   add("replay", "replay an allocation trace through the caching allocator over a simulated device", declare_replay);
   add("plan", "how much memory a model takes, how many users it serves, and what to change", declare_plan);
+  add("doctor", "what this machine offers, what each lack costs, and how to mend it", declare_doctor);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -48,7 +48,8 @@ struct stack_bounds {
 /// Reads the thread's own stack alone. Not for code that runs on a stack of its own, such as a fiber: it finds nothing.
 ///
 /// Cost      about 1 ns per frame. The first walk of a thread asks for the end of its stack, which allocates
-__attribute__((no_sanitize_address)) TOKENHEAP_NOINLINE inline std::size_t walk_by_frame_pointers(void** frames, std::size_t most) noexcept {
+__attribute__((no_sanitize_address)) TOKENHEAP_NOINLINE inline std::size_t walk_by_frame_pointers(
+    void** frames, std::size_t most) noexcept {
   const stack_bounds& mine = bounds_of_stack();
   auto at = address_of(__builtin_frame_address(0));
   std::size_t depth = 0;
