@@ -1,9 +1,11 @@
 """Plans of known models: exact figures, refusals that name the option, and a page that needs nothing else."""
 import html.parser
 import json
+import math
 import os
 import random
 import re
+import struct
 import tempfile
 import unittest
 
@@ -206,6 +208,65 @@ class Figures(unittest.TestCase):
                        memory="24GiB")
             for key in ("blocks", "max_tokens", "max_sequences", "fits", "weights_bytes_per_device"):
                 self.assertEqual(out[key], row[key], row)
+
+
+def gguf_file(tensors, type_number, bytes_of):
+    """A GGUF file of a tiny Llama: header, numbers of the model, tensors of one type with their bytes."""
+    def text(s):
+        return struct.pack("<Q", len(s)) + s.encode()
+
+    fields = {"block_count": 2, "embedding_length": 256, "feed_forward_length": 512, "attention.head_count": 4,
+              "attention.head_count_kv": 2, "context_length": 1024, "vocab_size": 64}
+    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 1 + len(fields))
+    out += text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    for name, value in fields.items():
+        out += text("llama." + name) + struct.pack("<II", 4, value)
+    offset = 0
+    for name, sizes in tensors.items():
+        out += text(name) + struct.pack("<I", len(sizes)) + struct.pack(f"<{len(sizes)}Q", *sizes)
+        out += struct.pack("<IQ", type_number, offset)
+        offset += -(-bytes_of(math.prod(sizes)) // 32) * 32
+    return out + bytes(-len(out) % 32) + bytes(offset)
+
+
+class Files(unittest.TestCase):
+    TENSORS = {"token_embd.weight": (256, 64), "output_norm.weight": (256,), "output.weight": (256, 64),
+               "blk.0.attn_k.weight": (256, 128), "blk.1.attn_k.weight": (256, 128), "blk.0.ffn_up.weight": (256, 512)}
+
+    def test_gguf(self):
+        numbers = sum(math.prod(sizes) for sizes in self.TENSORS.values())
+        # 12 is Q4_K: 144 bytes for 256 numbers; 8 is Q8_0: 34 for 32
+        for type_number, bytes_of in {12: lambda n: n * 144 // 256, 8: lambda n: n * 34 // 32}.items():
+            with trace_file(gguf_file(self.TENSORS, type_number, bytes_of), ".gguf") as path:
+                out = run_json("plan", path, "--gpu-memory", "1GiB", "--reserve", "0")
+                self.assertEqual(out["weights_bytes"], bytes_of(numbers))
+                self.assertEqual(out["kv_bytes_per_token"], 2 * 2 * 2 * 64 * 2)
+                self.assertEqual((out["weight_dtype"], out["tokens"], out["read_from"]), ("gguf", 1024, "a GGUF file"))
+                self.assertIn(path, out["engines"]["llama.cpp"])
+                code, text, err = run("plan", path, "--gpu-memory", "1GiB", "--explain")
+                self.assertEqual((code, err), (0, ""))
+                self.assertIn("summed from the headers", text)
+
+    def test_safetensors(self):
+        header = {"a": {"dtype": "BF16", "shape": [10, 10], "data_offsets": [0, 200]},
+                  "b": {"dtype": "F8_E4M3", "shape": [100], "data_offsets": [200, 300]}}
+        packed = json.dumps(header).encode()
+        with model_folder(MODELS["qwen3-8b"]) as path:
+            with open(os.path.join(path, "model.safetensors"), "wb") as file:
+                file.write(struct.pack("<Q", len(packed)) + packed + bytes(300))
+            for given in (path, os.path.join(path, "config.json"), os.path.join(path, "model.safetensors")):
+                out = run_json("plan", given, "--gpu-memory", "80GiB")
+                self.assertEqual((out["weights_bytes"], out["model"]), (300, "model"))
+                self.assertEqual(out["kv_bytes_per_token"], 147456)
+
+    def test_cut_off_headers(self):
+        whole = gguf_file(self.TENSORS, 12, lambda n: n * 144 // 256)
+        header = whole.index(b"blk.0.ffn_up")
+        for end in [4, 7, 23, 24, 40, *range(60, header, 37)]:
+            with trace_file(whole[:end], ".gguf") as path:
+                code, out, err = run("plan", path, "--gpu-memory", "1GiB")
+                self.assertEqual((code, out), (2, ""), (end, err))
+                self.assertIn(path, err)
 
 
 class Load(unittest.TestCase):
