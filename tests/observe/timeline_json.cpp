@@ -28,8 +28,10 @@ TEST_CASE("a timeline as text", "[observe]") {
         R"({"displayTimeUnit":"ms","otherData":{"lost":0},"traceEvents":[)"
         R"({"name":"process_name","ph":"M","pid":1,"args":{"name":"tokenheap"}},)"
         R"({"name":"kv: tenant \u0022a\u0022","cat":"kv","ph":"C","pid":1,"tid":1,"ts":1234.567,"args":{"value":4096}},)"
-        R"({"name":"preemption","cat":"kv","ph":"i","pid":1,"tid":1,"ts":2000.000,"s":"p","args":{"owner":"tenant \u0022a\u0022","value":3}},)"
-        R"({"name":"tenant \u0022a\u0022","cat":"kv","ph":"b","pid":1,"tid":1,"ts":3000.001,"id":1,"args":{"bytes":64,"address":256}}]})"
+        R"({"name":"preemption","cat":"kv","ph":"i","pid":1,"tid":1,"ts":2000.000,"s":"p",)"
+        R"("args":{"owner":"tenant \u0022a\u0022","value":3}},)"
+        R"({"name":"tenant \u0022a\u0022","cat":"kv","ph":"b","pid":1,"tid":1,"ts":3000.001,"id":1,)"
+        R"("args":{"bytes":64,"address":256}}]})"
         "\n");
   t->went(3'000'999, a);
   const std::string text = written(*t);
