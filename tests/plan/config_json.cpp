@@ -36,7 +36,9 @@ constexpr const char* everything[] = {
     configs::deepseek_v2_lite, configs::gpt_oss_20b, configs::jamba, configs::qwen3_next, configs::whisper_tiny,
     configs::whisper_large_v3, configs::gpt2, configs::falcon_7b, configs::falcon_40b, configs::opt_13b,
     configs::bloom_560m, configs::pythia_7b, configs::starcoder, configs::llama4_scout, configs::llama32_11b_vision,
-    configs::llava_7b};
+    configs::llava_7b, configs::chatglm2_6b, configs::stablelm2_1_6b, configs::starcoder2_3b, configs::command_r,
+    configs::olmo2_7b, configs::olmoe_7b, configs::gptj_6b, configs::mpt_7b, configs::dbrx, configs::phi35_moe,
+    configs::gemma_2b, configs::lfm2_1_2b, configs::mamba2_130m, configs::kimi_linear_48b};
 
 }  // namespace
 
@@ -67,6 +69,19 @@ TEST_CASE("read_config: the numbers of all weights are those that were published
   CHECK(read(configs::bloom_560m).parameters() == 559'214'592);
   CHECK(read(configs::pythia_7b).parameters() == 6'857'302'016);
   CHECK(read(configs::starcoder).parameters() == 15'517'456'384);
+  CHECK(read(configs::chatglm2_6b).parameters() == 6'243'584'000);
+  CHECK(read(configs::stablelm2_1_6b).parameters() == 1'644'515'328);
+  CHECK(read(configs::starcoder2_3b).parameters() == 3'030'371'328);
+  CHECK(read(configs::command_r).parameters() == 34'980'831'232);
+  CHECK(read(configs::olmo2_7b).parameters() == 7'298'617'344);
+  CHECK(read(configs::olmoe_7b).parameters() == 6'919'161'856);
+  CHECK(read(configs::gptj_6b).parameters() == 6'050'882'784);
+  CHECK(read(configs::mpt_7b).parameters() == 6'649'286'656);
+  CHECK(read(configs::dbrx).parameters() == 131'596'523'520);
+  CHECK(read(configs::phi35_moe).parameters() == 41'873'153'344);
+  CHECK(read(configs::gemma_2b).parameters() == 2'506'172'416);
+  CHECK(read(configs::lfm2_1_2b).parameters() == 1'170'340'608);
+  CHECK(read(configs::mamba2_130m).parameters() == 128'989'632);
 }
 
 TEST_CASE("read_config: plain attention", "[plan][config]") {
@@ -146,6 +161,15 @@ TEST_CASE("read_config: states among attention", "[plan][config]") {
   CHECK(next.groups[1].at.size() == 36);
   CHECK(next.groups[1].conv_numbers == (2 * 16 * 128 + 32 * 128) * 3);
   CHECK(next.groups[1].state_numbers == 32 * 128 * 128);
+  // latent vectors among states
+  const plan::model kimi = read(configs::kimi_linear_48b);
+  REQUIRE(kimi.groups.size() == 2);
+  CHECK(kimi.groups[0].latent);
+  CHECK(kimi.groups[0].at == std::vector<std::size_t>{3, 7, 11, 15, 19, 23, 26});
+  CHECK(kimi.groups[1].at.size() == 20);
+  CHECK(kimi.groups[1].state_numbers == 32 * 128 * 128);
+  CHECK(kimi.groups[1].conv_numbers == 3 * 32 * 128 * 3);
+  CHECK(kimi.parameters() / 10'000'000 == 4'912);
 }
 
 TEST_CASE("read_config: a type that nobody knows", "[plan][config]") {
@@ -239,7 +263,7 @@ TEST_CASE("read_config: twisted configs", "[plan][config][fuzz]") {
   std::mt19937 dice(seed);
   for (const char* text : everything) {
     const json whole = json::parse(text, nullptr, false);
-    for (int i = 0; i < 40; ++i) {
+    for (int i = 0; i < 25; ++i) {
       json other = whole;
       for (auto n = 1 + dice() % 3; n != 0; --n) twist(other, dice);
       if (dice() % 8 == 0) {  // the fields of two families in one
@@ -281,7 +305,7 @@ TEST_CASE("read_config: all configs read, and none warns of what it should know"
   for (const char* text : everything) {
     CAPTURE(text);
     const plan::model m = read(text);
-    CHECK(m.longest != 0);
+    CHECK((m.longest != 0 || m.type == "mamba2"));
     for (const std::string& each : m.warnings) {
       const bool expected = each.find("torch_dtype is missing") == 0 || each.find("weights of the parts that see") == 0;
       CHECK(expected);

@@ -105,6 +105,11 @@ TEST_CASE("read_layers: attention among states", "[plan][config]") {
   CHECK(read("bamba", 6, R"(, "attn_layer_indices": [6])").error ==
         "attn_layer_indices[0] is 6, a whole number from 0 to 5 is needed");
   CHECK(read("minimax_text_01", 4, R"(, "attn_type_list": [0, 0, 1, 0])").full() == list{2});
+  CHECK(read("unheard_of", 4, R"(, "linear_attn_config": {"full_attn_layers": [2]})").full() == list{1});
+  CHECK(read("unheard_of", 4, R"(, "linear_attn_config": {"full_attn_layers": [0]})").error ==
+        "linear_attn_config.full_attn_layers[0] is 0, a whole number from 1 to 4 is needed");
+  CHECK(read("minimax_text_01", 4, R"(, "attn_type_list": [0, 0, 1])").error ==
+        "attn_type_list has fewer entries than there are layers");
   const layers letters = read("nemotron_h", 4, R"(, "hybrid_override_pattern": "M-*M")");
   CHECK(letters.state() == list{0, 3});
   CHECK(letters.full() == list{2});
@@ -148,5 +153,7 @@ TEST_CASE("read_layers: what experts are made of", "[plan][config]") {
   CHECK(qwen.shared_intermediate == 9);
   CHECK(qwen.shared_gate);
   CHECK_FALSE(qwen.router_bias);
+  CHECK(feed("dbrx", R"(, "ffn_config": {"ffn_hidden_size": 11, "moe_num_experts": 4})").expert_intermediate == 11);
+  CHECK(feed("dbrx", R"(, "ffn_config": {"ffn_hidden_size": 11, "moe_num_experts": 4})").experts == 4);
   CHECK(feed("gpt_oss", R"(, "num_local_experts": 4)").expert_bias);
 }

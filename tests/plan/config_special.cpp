@@ -91,6 +91,14 @@ TEST_CASE("read_special: chunks and experts of Llama 4", "[plan][config]") {
   CHECK(m.parameters() == 107'769'861'120);
 }
 
+TEST_CASE("read_special: MLPs whose width is told in another way", "[plan][config]") {
+  CHECK(read(configs::lfm2_1_2b).intermediate == 8192);
+  CHECK(read(with(configs::lfm2_1_2b, R"("block_auto_adjust_ff_dim": false)")).intermediate == 12288);
+  CHECK(read(with(configs::lfm2_1_2b, R"("block_ff_dim": 1000, "block_multiple_of": 7)")).intermediate == 672);
+  CHECK(read(with(configs::llama3_8b, R"("model_type": "granitemoehybrid", "num_local_experts": 0,
+      "shared_intermediate_size": 8192)")).intermediate == 8192);
+}
+
 TEST_CASE("read_special: layers that share what earlier ones keep", "[plan][config]") {
   CHECK(read(with(configs::llama3_8b, R"("num_kv_shared_layers": 12)")).groups[0].at.size() == 20);
   CHECK(plan::read_config(with(configs::llama3_8b, R"("num_kv_shared_layers": 32)"), "c").error ==

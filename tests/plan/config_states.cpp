@@ -92,6 +92,19 @@ TEST_CASE("read_states: the gated delta rule", "[plan][config]") {
   CHECK(read("qwen3_next", sizes + R"(, "mamba_ssm_dtype": "float32")").value.groups[1].conv_bytes_each == 2);
 }
 
+TEST_CASE("read_states: the delta rule with a gate for each channel", "[plan][config]") {
+  const auto got = read("kimi_linear", R"(, "linear_attn_config": {"full_attn_layers": [2], "num_heads": 4, "head_dim": 8,
+      "short_conv_kernel_size": 4})");
+  REQUIRE(got.error == "");
+  const plan::layer_group& g = got.value.groups[1];
+  CHECK(g.at == std::vector<std::size_t>{0, 2, 3});
+  CHECK(g.conv_numbers == 3 * 32 * 3);
+  CHECK(g.state_numbers == 32 * 8);
+  CHECK(g.state_bytes_each == 4);
+  CHECK(read("kimi_linear", R"(, "linear_attn_config": {"full_attn_layers": [2], "num_heads": 4})").error ==
+        "c.json: linear_attn_config.head_dim is missing");
+}
+
 TEST_CASE("read_states: linear attention and short convolutions", "[plan][config]") {
   const auto linear = read("minimax_text_01", R"(, "attn_type_list": [0, 1, 0, 0])");
   REQUIRE(linear.error == "");

@@ -166,4 +166,69 @@ inline constexpr const char* llama32_11b_vision = R"({"model_type": "mllama", "t
 inline constexpr const char* llava_7b = R"({"model_type": "llava", "torch_dtype": "float16",
   "text_config": {"model_type": "llama", "max_position_embeddings": 4096, "torch_dtype": "float16", "vocab_size": 32064}})";
 
+inline constexpr const char* chatglm2_6b = R"({"model_type": "chatglm", "torch_dtype": "float16", "hidden_size": 4096,
+  "num_layers": 28, "num_attention_heads": 32, "multi_query_attention": true, "multi_query_group_num": 2,
+  "kv_channels": 128, "ffn_hidden_size": 13696, "padded_vocab_size": 65024, "add_qkv_bias": true,
+  "add_bias_linear": false, "seq_length": 32768, "tie_word_embeddings": false})";
+
+inline constexpr const char* stablelm2_1_6b = R"({"model_type": "stablelm", "torch_dtype": "float16", "hidden_size": 2048,
+  "intermediate_size": 5632, "num_hidden_layers": 24, "num_attention_heads": 32, "num_key_value_heads": 32,
+  "use_qkv_bias": true, "vocab_size": 100352, "max_position_embeddings": 4096, "tie_word_embeddings": false})";
+
+inline constexpr const char* starcoder2_3b = R"({"model_type": "starcoder2", "torch_dtype": "bfloat16", "hidden_size": 3072,
+  "intermediate_size": 12288, "num_hidden_layers": 30, "num_attention_heads": 24, "num_key_value_heads": 2,
+  "use_bias": true, "sliding_window": 4096, "vocab_size": 49152, "max_position_embeddings": 16384})";
+
+inline constexpr const char* command_r = R"({"model_type": "cohere", "torch_dtype": "float16", "hidden_size": 8192,
+  "intermediate_size": 22528, "num_hidden_layers": 40, "num_attention_heads": 64, "num_key_value_heads": 64,
+  "vocab_size": 256000, "max_position_embeddings": 8192})";
+
+inline constexpr const char* olmo2_7b = R"({"model_type": "olmo2", "torch_dtype": "float32", "hidden_size": 4096,
+  "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
+  "vocab_size": 100352, "max_position_embeddings": 4096, "tie_word_embeddings": false})";
+
+inline constexpr const char* olmoe_7b = R"({"model_type": "olmoe", "torch_dtype": "bfloat16", "hidden_size": 2048,
+  "intermediate_size": 1024, "num_experts": 64, "num_experts_per_tok": 8, "num_hidden_layers": 16,
+  "num_attention_heads": 16, "num_key_value_heads": 16, "vocab_size": 50304, "max_position_embeddings": 4096,
+  "tie_word_embeddings": false})";
+
+inline constexpr const char* gptj_6b = R"({"model_type": "gptj", "torch_dtype": "float16", "n_embd": 4096, "n_head": 16,
+  "n_layer": 28, "n_inner": null, "n_positions": 2048, "vocab_size": 50400, "tie_word_embeddings": false})";
+
+inline constexpr const char* mpt_7b = R"({"model_type": "mpt", "torch_dtype": "bfloat16", "d_model": 4096, "n_heads": 32,
+  "n_layers": 32, "expansion_ratio": 4, "no_bias": true, "max_seq_len": 2048, "vocab_size": 50432,
+  "attn_config": {"alibi": true, "attn_type": "multihead_attention"}})";
+
+inline constexpr const char* dbrx = R"({"model_type": "dbrx", "torch_dtype": "bfloat16", "d_model": 6144, "n_heads": 48,
+  "n_layers": 40, "attn_config": {"clip_qkv": 8, "kv_n_heads": 8},
+  "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4}, "max_seq_len": 32768,
+  "vocab_size": 100352, "tie_word_embeddings": false})";
+
+inline constexpr const char* phi35_moe = R"({"model_type": "phimoe", "torch_dtype": "bfloat16", "hidden_size": 4096,
+  "intermediate_size": 6400, "num_local_experts": 16, "num_experts_per_tok": 2, "num_hidden_layers": 32,
+  "num_attention_heads": 32, "num_key_value_heads": 8, "attention_bias": true, "lm_head_bias": true,
+  "sliding_window": 131072, "vocab_size": 32064, "max_position_embeddings": 131072, "tie_word_embeddings": false})";
+
+inline constexpr const char* gemma_2b = R"({"model_type": "gemma", "torch_dtype": "bfloat16", "hidden_size": 2048,
+  "intermediate_size": 16384, "num_hidden_layers": 18, "num_attention_heads": 8, "num_key_value_heads": 1,
+  "head_dim": 256, "vocab_size": 256000, "max_position_embeddings": 8192})";
+
+inline constexpr const char* lfm2_1_2b = R"({"model_type": "lfm2", "torch_dtype": "bfloat16", "hidden_size": 2048,
+  "block_ff_dim": 12288, "block_auto_adjust_ff_dim": true, "block_multiple_of": 256, "num_hidden_layers": 16,
+  "num_attention_heads": 32, "num_key_value_heads": 8, "full_attn_idxs": [2, 5, 8, 10, 12, 14], "conv_L_cache": 3,
+  "conv_bias": false, "vocab_size": 65536, "max_position_embeddings": 128000})";
+
+inline constexpr const char* mamba2_130m = R"({"model_type": "mamba2", "torch_dtype": "float32", "hidden_size": 768,
+  "num_hidden_layers": 24, "num_heads": 24, "head_dim": 64, "state_size": 128, "n_groups": 1, "expand": 2,
+  "conv_kernel": 4, "use_bias": false, "use_conv_bias": true, "vocab_size": 50288, "tie_word_embeddings": true})";
+
+inline constexpr const char* kimi_linear_48b = R"({"model_type": "kimi_linear", "dtype": "bfloat16", "hidden_size": 2304,
+  "intermediate_size": 9216, "moe_intermediate_size": 1024, "num_experts": 256, "num_shared_experts": 1,
+  "first_k_dense_replace": 1, "moe_layer_freq": 1, "num_hidden_layers": 27, "num_attention_heads": 32,
+  "num_key_value_heads": 32, "head_dim": 72, "q_lora_rank": null, "kv_lora_rank": 512, "qk_nope_head_dim": 128,
+  "qk_rope_head_dim": 64, "v_head_dim": 128, "linear_attn_config": {"full_attn_layers": [4, 8, 12, 16, 20, 24, 27],
+    "kda_layers": [1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22, 23, 25, 26], "head_dim": 128,
+    "num_heads": 32, "short_conv_kernel_size": 4}, "vocab_size": 163840, "model_max_length": 1048576,
+  "tie_word_embeddings": false})";
+
 }  // namespace configs

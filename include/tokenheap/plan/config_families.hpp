@@ -106,6 +106,8 @@ inline constexpr config_family families[] = {
     {.type = "gptj", .traits = have::plain_mlp | have::layer_norm | have::one_norm | have::mlp_bias | have::head_bias},
     {.type = "opt", .traits = have::tied | have::plain_mlp | have::layer_norm | have::all_biased},
     {.type = "bloom", .traits = have::tied | have::plain_mlp | have::layer_norm | have::all_biased},
+    {.type = "dbrx"},
+    {.type = "kimi_linear"},
     {.type = "mpt", .traits = have::tied | have::plain_mlp},
     {.type = "falcon", .traits = have::tied | have::plain_mlp | have::layer_norm, .longest = 2048},
     {.type = "starcoder2", .traits = have::tied | have::plain_mlp | have::layer_norm | have::all_biased},
@@ -130,7 +132,7 @@ inline constexpr same_family aliases[] = {
     {"mllama", "mllama_text_model"}, {"qwen2_vl", "qwen2"},         {"qwen2_vl_text", "qwen2"},    {"qwen2_5_vl", "qwen2"},
     {"qwen2_5_vl_text", "qwen2"},   {"qwen3_vl_text", "qwen3"},     {"qwen3_vl_moe_text", "qwen3_moe"},
     {"kimi_k25", "kimi_k2"},        {"internlm3", "llama"},         {"yi", "llama"},               {"codegen", "gptj"},
-    {"phi3small", "phi3"},          {"ministral3", "ministral"},    {"mistral3", "mistral"},       {"phi4mm", "phi3"},
+    {"ministral3", "ministral"},    {"mistral3", "mistral"},       {"phi4mm", "phi3"},
     {"qwen3_5_text", "qwen3_next"}, {"qwen3_5_moe_text", "qwen3_next"}, {"minimax_m1", "minimax_text_01"},
     {"gemma3n", "gemma3n_text"},    {"minimax", "minimax_text_01"},
 };
@@ -189,7 +191,7 @@ inline void read_heads(const config_reader& from, config_shape& out) {
     text.complain("num_key_value_heads", "is " + std::to_string(a.kv_heads) + ", more than the " +
                                              std::to_string(a.heads) + " heads of queries");
   }
-  a.head_size = text.take({"head_dim", "kv_channels", "d_kv"}, 0, config_limits::head_size);
+  a.head_size = text.take({"head_dim", "attention_head_dim", "kv_channels", "d_kv"}, 0, config_limits::head_size);
   if (a.head_size != 0 || text.has("kv_lora_rank")) return;
   a.head_size = from.family.head_size;
   // the two large ones of these families have narrower heads
@@ -236,6 +238,26 @@ inline void read_biases(const config_reader& from, config_shape& out) {
   if (is.has(config_family::wide_norms)) a.others = (a.heads + a.kv_heads) * a.head_size;
 }
 
+inline void read_width(const config_reader& from, config_shape& out) {
+  const config_fields& text = from.text;
+  const config_family& is = from.family;
+  // four times as wide is a matter of course for some
+  const config_fields::names names{"intermediate_size", "decoder_ffn_dim", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff",
+                                   "block_ff_dim"};
+  const bool usual = is.has(config_family::plain_mlp) || !from.known;
+  if (text.has("ffn_config")) {
+    out.feed.intermediate = text.inside("ffn_config").take({"ffn_hidden_size"}, 4 * out.hidden, config_limits::width);
+  } else if (text.is_list("intermediate_size") && (!from.known || is.has(config_family::rough))) {
+    for (const std::size_t each : text.numbers("intermediate_size", 1, config_limits::width)) {
+      out.feed.intermediate = std::max(out.feed.intermediate, each);
+    }
+    out.warnings.push_back("intermediate_size is a list: the largest is taken for all layers");
+  } else {
+    out.feed.intermediate = usual ? text.take(names, 4 * out.hidden, config_limits::width)
+                                  : from.need(names, is.intermediate, config_limits::width);
+  }
+}
+
 }  // namespace config_parts
 
 /// The sizes that all families have, under whichever names.
@@ -256,18 +278,7 @@ inline void read_common(const config_reader& from, config_shape& out) {
     config_parts::read_heads(from, out);
     config_parts::read_latent(from, out);
     config_parts::read_biases(from, out);
-    // four times as wide is a matter of course for some
-    const config_fields::names names{"intermediate_size", "decoder_ffn_dim", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff"};
-    const bool usual = is.has(config_family::plain_mlp) || !from.known;
-    if (text.is_list("intermediate_size") && (!from.known || is.has(config_family::rough))) {
-      for (const std::size_t each : text.numbers("intermediate_size", 1, config_limits::width)) {
-        out.feed.intermediate = std::max(out.feed.intermediate, each);
-      }
-      out.warnings.push_back("intermediate_size is a list: the largest is taken for all layers");
-    } else {
-      out.feed.intermediate = usual ? text.take(names, 4 * out.hidden, config_limits::width)
-                                    : from.need(names, is.intermediate, config_limits::width);
-    }
+    config_parts::read_width(from, out);
   }
   out.feed.gated = !is.has(config_family::plain_mlp);
   out.norms = {.each = 2, .last = 1, .bias = is.has(config_family::layer_norm)};

@@ -100,6 +100,32 @@ inline void read_chunks(const config_reader& from, config_shape& out) {
   }
 }
 
+/// Attention layers that a list names. False: there is none.
+inline bool read_listed(const config_reader& from, config_shape& out) {
+  const config_fields& text = from.text;
+  if (const std::vector<std::size_t> kinds = text.numbers("attn_type_list", 0, 1); !kinds.empty()) {
+    if (kinds.size() < out.layers.size()) text.complain("attn_type_list", "has fewer entries than there are layers");
+    for (std::size_t i = 0; i < out.layers.size() && i < kinds.size(); ++i) {
+      out.layers[i].mixer = kinds[i] == 1 ? layer_mixer::full : layer_mixer::state;
+    }
+    return true;
+  }
+  if (text.has("linear_attn_config")) {  // counts from 1
+    for (config_layer& each : out.layers) each.mixer = layer_mixer::state;
+    for (const std::size_t at : text.inside("linear_attn_config").numbers("full_attn_layers", 1, out.layers.size())) {
+      out.layers[at - 1].mixer = layer_mixer::full;
+    }
+    return true;
+  }
+  for (const char* name : {"attn_layer_indices", "full_attn_idxs"}) {
+    if (!text.has(name)) continue;
+    for (config_layer& each : out.layers) each.mixer = layer_mixer::state;
+    for (const std::size_t at : text.numbers(name, 0, out.layers.size() - 1)) out.layers[at].mixer = layer_mixer::full;
+    return true;
+  }
+  return false;
+}
+
 /// Attention layers among states: by period and offset, by an interval, by a list or by letters. False: by none of them.
 inline bool read_hybrid(const config_reader& from, config_shape& out) {
   const config_fields& text = from.text;
@@ -115,19 +141,7 @@ inline bool read_hybrid(const config_reader& from, config_shape& out) {
     alternate(out, text.take({"full_attention_interval"}, 4, config_limits::layers), layer_mixer::state);
     return true;
   }
-  if (const std::vector<std::size_t> kinds = text.numbers("attn_type_list", 0, 1); !kinds.empty()) {
-    if (kinds.size() < out.layers.size()) text.complain("attn_type_list", "has fewer entries than there are layers");
-    for (std::size_t i = 0; i < out.layers.size() && i < kinds.size(); ++i) {
-      out.layers[i].mixer = kinds[i] == 1 ? layer_mixer::full : layer_mixer::state;
-    }
-    return true;
-  }
-  for (const char* name : {"attn_layer_indices", "full_attn_idxs"}) {
-    if (!text.has(name)) continue;
-    for (config_layer& each : out.layers) each.mixer = layer_mixer::state;
-    for (const std::size_t at : text.numbers(name, 0, out.layers.size() - 1)) out.layers[at].mixer = layer_mixer::full;
-    return true;
-  }
+  if (read_listed(from, out)) return true;
   const std::string letters = text.text({"hybrid_override_pattern"});
   if (letters.empty()) return false;
   if (letters.size() != out.layers.size()) text.complain("hybrid_override_pattern", "has not one letter for each layer");
@@ -171,7 +185,8 @@ inline void read_expert_layers(const config_reader& from, config_shape& out) {
 inline void read_experts(const config_reader& from, config_shape& out) {
   const config_fields& text = from.text;
   feed_shape& f = out.feed;
-  f.experts = text.count({"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"}, 0,
+  f.experts = text.count({"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"},
+                         text.inside("ffn_config").count({"moe_num_experts"}, 0, config_limits::experts),
                          config_limits::experts);
   if (f.experts == 0 || (f.experts == 1 && from.family.type == "jamba")) {
     f.experts = 0;

@@ -82,6 +82,15 @@ inline void read_llama4(const config_reader& from, config_shape& out) {
   f.intermediate = from.text.take({"intermediate_size_mlp"}, f.intermediate, config_limits::width);
 }
 
+/// MLPs of LFM2: two thirds of the width that is named, up to a multiple.
+inline void read_lfm2(const config_reader& from, config_shape& out) {
+  const config_fields& text = from.text;
+  if (!text.flag("block_auto_adjust_ff_dim", true)) return;
+  const std::size_t named = text.take({"block_ff_dim"}, out.feed.intermediate, config_limits::width);
+  const std::size_t multiple = text.take({"block_multiple_of"}, 256, config_limits::width);
+  out.feed.intermediate = (2 * named / 3 + multiple - 1) / multiple * multiple;
+}
+
 /// An encoder and a decoder whose weights are not known in detail: what it keeps is.
 inline void read_encoder(const config_reader& from, config_shape& out) {
   out.crosses = true;
@@ -102,6 +111,10 @@ inline void read_special(const config_reader& from, config_shape& out) {
   if (type == "llama4_text") config_parts::read_llama4(from, out);
   if (type == "mllama_text_model") config_parts::read_mllama(from, out);
   if (type == "qwen3_next") out.attention.gated = from.text.flag("attn_output_gate", true);
+  if (type == "lfm2") config_parts::read_lfm2(from, out);
+  if (type == "granitemoehybrid" && out.feed.experts == 0) {  // without experts, what they share is all there is
+    out.feed.intermediate = from.text.take({"shared_intermediate_size"}, out.feed.intermediate, config_limits::width);
+  }
   if (type == "gpt_oss") out.attention.others = out.attention.heads;
   if (type == "whisper") config_parts::read_whisper(from, out);
   else if (from.text.has("decoder_layers") || from.text.has("num_decoder_layers")) config_parts::read_encoder(from, out);

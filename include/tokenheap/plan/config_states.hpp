@@ -103,6 +103,21 @@ inline void read_delta(const config_reader& from, config_shape& out) {
                     weights_product({mixed, kernel}) + 2 * heads + size);
 }
 
+/// The delta rule with a gate for each channel, as Kimi has it.
+inline void read_channel_delta(const config_reader& from, config_shape& out) {
+  const config_fields text = from.text.inside("linear_attn_config");
+  const std::uint64_t hidden = out.hidden, heads = text.need({"num_heads"}, config_limits::heads);
+  const std::uint64_t size = text.need({"head_dim"}, config_limits::head_size);
+  const std::uint64_t kernel = text.take({"short_conv_kernel_size"}, 4, 1024), wide = heads * size;
+  out.state.heads = static_cast<std::size_t>(heads);
+  out.state.state_bytes = 4;
+  set_state(from, out, weights_product({3, wide, kernel - 1}), weights_product({wide, size}));
+  // queries, keys, values and what comes out; two gates by way of one head's width; one number for each head
+  add_state_weights(out, weights_product({4, hidden, wide}) + weights_product({2, size, hidden + wide}) +
+                             weights_product({hidden, heads}),
+                    weights_product({3, wide, kernel}) + wide + heads + size);
+}
+
 /// Linear attention without a convolution: a square for each head, kept in single precision.
 inline void read_linear(const config_reader& from, config_shape& out) {
   const attention_shape& a = out.attention;
@@ -129,6 +144,7 @@ inline void read_states(const config_reader& from, config_shape& out) {
   out.keeps_state = from.family.type == "falcon_h1";
   if (!out.keeps_state && out.with(layer_mixer::state).empty()) return;
   if (text.has("linear_num_value_heads") || from.family.type == "qwen3_next") config_parts::read_delta(from, out);
+  else if (text.has("linear_attn_config")) config_parts::read_channel_delta(from, out);
   else if (text.has("attn_type_list")) config_parts::read_linear(from, out);
   else if (text.has("conv_L_cache")) config_parts::read_short_conv(from, out);
   else if (text.has("mamba_n_heads") || text.has("mamba_num_heads") || from.family.type == "mamba2") {
