@@ -76,11 +76,12 @@ class viz_pickle {
     // a frame without a line is that of many: the list is written once
     note* const seen = frame.line == 0 ? find(frame.name, shown(frame.filename)) : nullptr;
     if (seen == nullptr && frame.line == 0) return;
-    const std::uint32_t mine = next_;
     open_list();
-    if (seen != nullptr) put(next_++);
+    if (seen != nullptr) {
+      *seen = {frame.name, shown(frame.filename), next_};
+      put(next_++);
+    }
     item(), put_frame(*this, frame), close_list();
-    if (seen != nullptr) *seen = {frame.name, shown(frame.filename), mine};
   }
 
  private:
