@@ -1,4 +1,5 @@
 #include "run_report.hpp"
+#include "run_timeline.hpp"
 
 #include <algorithm>
 #include <array>
@@ -263,8 +264,8 @@ void run_page::pool_map() {
     empty += static_cast<std::size_t>(std::lround((1 - b.filled) * of_.options.block_tokens));
   }
   maps_.push_back({.name = "Pool kv at its fullest",
-                   .note = text(fmt::format("Every block after {:.1f} s, in the order of their ids. The last block of a "
-                                            "request is pale where it is empty: {} slots in all.",
+                   .note = text(fmt::format("Every block after {:.1f} s, in the order of their ids; shades tell requests "
+                                            "apart. Their last blocks are pale where they are empty: {} slots in all.",
                                             record_.blocks_seconds, empty)),
                    .blocks = true,
                    .states = states,
@@ -342,45 +343,6 @@ void run_page::reasons() {
                       .reason = "The request is longer than the whole pool.",
                       .fix = "more blocks (--blocks)",
                       .events = events(record_.rejected)});
-}
-
-// the run as counters, stays of requests in the pool as slices, and marks for what was refused or taken away
-tokenheap::result<tokenheap::timeline> timeline_of(const run_record& record, double block_bytes) {
-  const std::size_t notes = record.rejected.size() + record.put_off.size() + record.preempted.size();
-  auto made = tokenheap::timeline::open({.name = "tokenheap serve",
-                                         .events = 1 + 8 * record.samples.size() + record.stays.size() + notes,
-                                         .names = 64 + record.most_blocks.size(),
-                                         .slices = 1,
-                                         .slice_bytes = 1});
-  if (!made) return made;
-  tokenheap::timeline& to = *made;
-  const auto ns = [](double seconds) { return static_cast<std::uint64_t>(seconds * 1e9); };
-  const tokenheap::timeline_name memory = to.name("memory"), pool = to.name("kv");
-  std::size_t evicted = 0;
-  for (const run_sample& s : record.samples) {
-    const std::pair<const char*, std::size_t> held[] = {
-        {"weights", s.weights}, {"kv", s.keys_and_values}, {"scratch", s.scratch}, {"requests", s.requests}};
-    for (const auto& [name, bytes] : held) to.counter(ns(s.seconds), memory, to.name(name), bytes);
-    to.counter(ns(s.seconds), pool, to.name("blocks in use"), s.blocks.live);
-    to.counter(ns(s.seconds), pool, to.name("blocks cached"), s.blocks.cached);
-    to.counter(ns(s.seconds), pool, to.name("blocks free"), s.blocks.free);
-    if (s.blocks.evictions != evicted)
-      to.mark(ns(s.seconds), tokenheap::timeline_mark::eviction, pool, to.name("cached blocks"), s.blocks.evictions - evicted);
-    evicted = s.blocks.evictions;
-  }
-  const auto who = [&](std::uint32_t job) { return to.name(fmt::format("request {}", job)); };
-  for (std::size_t n = 0; n != record.stays.size(); ++n) {
-    const run_stay& s = record.stays[n];
-    // a piece of its own for each: only its size means something
-    const tokenheap::allocation piece{reinterpret_cast<void*>(n + 1), static_cast<std::size_t>(block_bytes) * s.blocks};
-    to.came(ns(s.from), pool, who(s.job), piece);
-    to.went(ns(s.to), piece);
-  }
-  using tokenheap::timeline_mark;
-  for (const run_note& n : record.preempted) to.mark(ns(n.seconds), timeline_mark::preemption, pool, who(n.job));
-  for (const run_note& n : record.put_off) to.mark(ns(n.seconds), timeline_mark::refusal, pool, who(n.job));
-  for (const run_note& n : record.rejected) to.mark(ns(n.seconds), timeline_mark::refusal, pool, who(n.job));
-  return made;
 }
 
 // writes what `with` gives it to a file; all of it, or a complaint

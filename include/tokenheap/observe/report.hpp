@@ -209,7 +209,7 @@ void put_report(report_text<Sink>& to, const memory_report& r, const report_limi
 /// on; values show under the pointer, under a finger, and with the arrow keys.
 /// Requires  series whose lines have a value for each time
 /// Cost      one pass over the numbers for each line of a series; what is written is bounded by `limits`
-/// Example   examples/tokenheap/run_report.cpp
+/// Example   examples/report.cpp
 template <class Sink>
 void write_report(const memory_report& r, Sink&& sink, const report_limits& limits = {}) {
   report_text to(sink);

@@ -96,7 +96,8 @@ table { border-collapse: collapse; width: 100%; font-size: 12.5px; }
 th { text-align: left; color: var(--soft); font-weight: 500; position: sticky; top: 0; background: var(--card); }
 th, td { padding: 3px 14px 3px 0; border-bottom: 1px solid var(--grid); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.files { margin: 8px 0 0; padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: 6px 28px; }
+.files { margin: 8px 0 0; padding: 0; list-style: none; display: grid; gap: 6px 28px;
+  grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); }
 a { color: var(--blue); }
 @media (max-width: 760px) {
   main { padding: 18px 12px 28px; }

@@ -34,6 +34,13 @@ function strips(map, width) {
     cell[SIZE] / most * width, tall])};
 }
 
+// neighbours of different people differ a little
+function shade(label) {
+  let sum = 0;
+  for (const letter of label) sum = (sum * 31 + letter.codePointAt(0)) % 65521;
+  return label === '' ? 1 : [1, 0.86, 0.74][sum % 3];
+}
+
 // a cell is cut by what its parts are, and shows pale what is empty of it
 function cellOf(map, cell, [left, top, wide, tall], gap) {
   const into = make('g', {class: 'cell mark'});
@@ -45,9 +52,9 @@ function cellOf(map, cell, [left, top, wide, tall], gap) {
     const full = part * cell[FILLED];
     const place = map.blocks ? {x: left, y: top + done, width, height: part}
                              : {x: left + done, y: top, width: part, height};
-    const style = 'fill:' + color(map.states[k].tone);
+    const style = `fill:${color(map.states[k].tone)};opacity:${map.blocks ? shade(cell[LABEL]) : 1}`;
     if (map.blocks && cell[FILLED] < 1) {
-      into.append(make('rect', {...place, style: style + ';opacity:0.35'}),
+      into.append(make('rect', {...place, style: style + ';opacity:0.3'}),
                   make('rect', {...place, y: top + done + part - full, height: full, style}));
     } else into.append(make('rect', {...place, rx: width > 8 && map.blocks ? 2 : 0, style}));
     done += part;
@@ -110,9 +117,10 @@ function histogram(h, into, low, high, most) {
     bars = bins.map(([from, to, count]) => make('rect', {class: 'bar mark', x: x(from) + 0.5, y: y(count / all), rx: 1.5,
       width: Math.max(1, x(to) - x(from) - 1), height: box.bottom - y(count / all), style: 'fill:var(--blue)'}));
     svg.append(...bars);
-    for (const [name, value] of [['p50', h.p50], ['p99', h.p99]]) if (value > 0)
+    const close = x(h.p99) - x(h.p50) < 32;
+    for (const [name, value, side] of [['p50', h.p50, 'end'], ['p99', h.p99, 'start']]) if (value > 0)
       svg.append(make('line', {class: 'limit', x1: x(value), x2: x(value), y1: box.top - 2, y2: box.bottom}),
-                 make('text', {x: x(value), y: box.top - 6, 'text-anchor': 'middle'}, name));
+                 make('text', {x: x(value), y: box.top - 6, 'text-anchor': close ? side : 'middle'}, name));
     return svg;
   });
   const calm = () => bars.forEach(bar => bar.classList.remove('on'));
