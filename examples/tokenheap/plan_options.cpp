@@ -90,10 +90,11 @@ template <class Formats>
 void format_option(CLI::App& app, const std::string& name, std::string& into, const Formats& formats,
                    const std::string& text) {
   const auto known = [&formats](std::string& given) -> std::string {
-    if (plan::find_format(formats, given) != nullptr) return {};
-    return fmt::format("needs one of {}, found '{}'", plan::names_of(formats), shown(given));
+    if (given == "auto" || plan::find_format(formats, given) != nullptr) return {};
+    return fmt::format("needs auto or one of {}, found '{}'", plan::names_of(formats), shown(given));
   };
-  checked(app.add_option(name, into, text), known);
+  const auto take = [&into](const std::string& given) { into = given == "auto" ? std::string() : given; };
+  checked(app.add_option_function<std::string>(name, take, text + ": " + plan::names_of(formats)), known);
 }
 
 void layout_options(CLI::App& app, plan::deployment& d) {
@@ -114,7 +115,7 @@ void layout_options(CLI::App& app, plan::deployment& d) {
 }
 
 void load_options(CLI::App& app, plan_options& into) {
-  decimal_option(app, "--arrival-rate", into.arrival_rate, 1e-6, 1e9, "requests a second: how many copies does it take?");
+  decimal_option(app, "--arrival-rate", into.arrival_rate, 1e-6, 1e9, "requests a second: how many machines does it take?");
   decimal_option(app, "--prompt-mean", into.prompt_mean, 1, 1e9, "mean tokens of a prompt");
   decimal_option(app, "--output-mean", into.output_mean, 1, 1e9, "mean tokens of an answer");
   decimal_option(app, "--seconds-per-token", into.seconds_per_token, 1e-9, 1e6,

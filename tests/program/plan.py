@@ -159,7 +159,7 @@ class Figures(unittest.TestCase):
 
     def test_formats(self):
         for dtype, expected in {"fp32": 655360, "fp16": 327680, "fp8": 163840, "fp8_e4m3": 163840, "int8": 168960,
-                                "int4": 87040, "nvfp4": 92160, "mxfp4": 87040}.items():
+                                "int4": 87040, "nvfp4": 92160, "mxfp4": 87040, "auto": 327680, "bfloat16": 327680, "half": 327680}.items():
             self.assertEqual(plan("llama-3-70b", "--kv-dtype", dtype)["kv_bytes_per_token"], expected, dtype)
         whole = plan("llama-3-70b")["weights_bytes"]
         for dtype in ("fp8", "int8", "awq", "nvfp4"):
