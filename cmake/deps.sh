@@ -16,7 +16,7 @@ program cmake                 configures by preset (3.25)
 program ninja-build           builds
 program libcli11-dev          command line of the program tokenheap
 program libfmt-dev            tables and text in examples and benchmarks
-program nlohmann-json3-dev    JSON in and out of the program tokenheap, and a second reader in tests
+program nlohmann-json3-dev    JSON of the planner and the program, and a second reader in tests
 program libxxhash-dev         hashes of prompt prefixes
 program libhiredis-dev        the tier in Redis: tokenheap serve --tiers redis:HOST:PORT
 test    ccache                makes the second build fast

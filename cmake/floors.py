@@ -30,6 +30,7 @@ NAMED = [
     ("Redis", re.compile(r"^kv/(tier_redis|redis_reply|redis_connection|redis_servers)\.hpp$"), re.compile(
         r"<(?:hiredis|sw/redis)|\bredis[A-Z]\w*")),
     ("io_uring", re.compile(r"^kv/file_ring\.hpp$"), re.compile(r"<liburing|<linux/io_uring|\b(?:__)?io_uring_\w+")),
+    ("NVTX", re.compile(r"^observe/nvtx_trace\.hpp$"), re.compile(r"<nvtx3/|\bnvtx[A-Z]\w*|\bNVTX_\w+")),
     ("a JSON parser", re.compile(r"^plan/"), re.compile(r"<(?:nlohmann|rapidjson|simdjson)|\bnlohmann::|\bsimdjson::")),
     ("xxHash", re.compile(r"^kv/prefix_index\.hpp$"), re.compile(r"<xxhash|\bXXH\w+")),
     ("fmt", re.compile(r"^observe/report\.hpp$"), re.compile(r"<fmt/|\bfmt::")),
@@ -96,6 +97,8 @@ def check(root):
 
 # header, its text, what the report must say (None: nothing)
 PLANTED = [
+    ("observe/nvtx_trace.hpp", "#include <nvtx3/nvToolsExt.h>\n", None),
+    ("observe/ring.hpp", "inline void f() { nvtxMarkA(nullptr); }\n", "may not name NVTX"),
     ("alloc/clean.hpp", "#include <vector>\n#include <tokenheap/core/a.hpp>\n#include <tokenheap/alloc/b.hpp>\n", None),
     ("core/comment.hpp", "// cudaMalloc and <torch/x.h> in a comment\n#include <cstddef>\n", None),
     ("source/cuda.hpp", "#include <cuda_runtime_api.h>\ninline void* p(std::size_t n) { return cudaMalloc(n); }\n", None),

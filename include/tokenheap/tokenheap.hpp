@@ -175,7 +175,6 @@
 #include <tokenheap/observe/leaks.hpp>
 #include <tokenheap/observe/metric_families.hpp>
 #include <tokenheap/observe/metric_text.hpp>
-#include <tokenheap/observe/nvtx_trace.hpp>
 #include <tokenheap/observe/oom_report.hpp>
 #include <tokenheap/observe/openmetrics.hpp>
 #include <tokenheap/observe/owner_scope.hpp>
