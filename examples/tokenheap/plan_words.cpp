@@ -126,7 +126,7 @@ std::vector<memory_part> parts_of(const plan::device_need& n) {
   return {{"weights", '#', "weights", n.weights},
           {"lora", 'l', "LoRA adapters", n.lora},
           {"activations", 'a', "activations, logits", n.activations},
-          {"reserve", 'r', "graphs, driver, comm.", n.reserve},
+          {"reserve", 'r', "reserve", n.reserve},
           {"kv", '=', "KV blocks", n.kv - std::min(n.kv, n.kv_slack)},
           {"kv_slack", '-', "no whole block", std::min(n.kv, n.kv_slack)},
           {"unused", '.', "left to others", n.unused}};
