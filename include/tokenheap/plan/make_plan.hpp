@@ -22,9 +22,12 @@ namespace plan {
 /// Cost      well below a millisecond; some 50 times that with advice
 [[nodiscard]] inline reading<answer> make_plan(const model& m, const deployment& d) {
   const reading<fitting> f = fitting::open(m, d);
-  reading<answer> out;
-  if (!f) return out.error = f.error, out;
-  out = figures_of(f.value);
+  if (!f) {
+    reading<answer> no;
+    no.error = f.error;
+    return no;
+  }
+  reading<answer> out = figures_of(f.value);
   if (!out || out.value.fits) return out;
   out.value.shortage = shortage_of(f.value);
   for (suggestion& each : suggest(f.value)) out.value.advice.push_back(std::move(each.text));
