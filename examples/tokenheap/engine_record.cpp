@@ -18,6 +18,7 @@ double engine::seconds() const { return (clock_ms_ - work_.jobs().front().arriva
 void engine::watch(run_record& record) {
   record_ = &record;
   if (device_) device_->watch();
+  note_step();  // how it begins: nobody holds a block
 }
 
 void engine::note_rejected(std::size_t job) {

@@ -107,6 +107,11 @@ class Report(unittest.TestCase):
             sizes = self.run_script("[...document.querySelectorAll('.plot')].map(plot => Math.max(...[...plot.querySelectorAll("
                                     "'.mark')].map(mark => { const b = mark.getBBox(); return b.width + b.height; })))")
             self.assertGreater(min(sizes), 10, sizes)
+            outside = self.run_script("[...document.querySelectorAll('.plot')].flatMap(plot => { const p = "
+                                      "plot.getBoundingClientRect(); return [...plot.querySelectorAll('.mark')].filter(mark => "
+                                      "{ const b = mark.getBoundingClientRect(); return b.left < p.left - 2 || b.right > "
+                                      "p.right + 2 || b.top < p.top - 2 || b.bottom > p.bottom + 2; }); }).length")
+            self.assertEqual(outside, 0)
             self.assertEqual(len(self.all(".figure")), 6)
             self.assertNotIn("NaN", self.run_script("document.getElementById('page').innerHTML"))
 

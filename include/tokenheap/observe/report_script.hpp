@@ -133,8 +133,8 @@ function choose(one, count, find, show, hide, row = () => 0) {
 
 // pictures over time: a cursor in one of them stands in all
 inline constexpr std::string_view report_charts = R"page(
-const span = report.series.reduce(([from, to], s) => s.t.length === 0 ? [from, to] :
-  [Math.min(from, s.t[0]), Math.max(to, s.t[s.t.length - 1])], [Infinity, -Infinity]);
+const times = [...report.series.map(s => s.t), ...report.reasons.map(reason => reason.events.map(event => event[0]))];
+const span = times.flat().reduce(([from, to], t) => [Math.min(from, t), Math.max(to, t)], [Infinity, -Infinity]);
 if (!(span[1] > span[0])) span.splice(0, 2, Math.min(span[0], 0) || 0, (Number.isFinite(span[1]) ? span[1] : 0) + 1);
 const cursors = [];
 
