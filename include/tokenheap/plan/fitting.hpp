@@ -67,7 +67,9 @@ class fitting {
   [[nodiscard]] room room_of(std::size_t stage, std::size_t sequences) const {
     std::vector<std::size_t> pages;
     for (const device_group& g : groups_[stage]) pages.push_back(g.block_bytes);
-    return room(device(stage, sequences).kv, pages);
+    // other loads are measured with the chunk of the planned one: a better one for each would make fewer seem to need more
+    const bool cut = stage < rooms_.size() && sequences != with_.sequences;
+    return room(device(stage, sequences).kv, pages, cut ? rooms_[stage].chunk_bytes() : 0);
   }
 
   /// Whether `sequences` of `tokens` each fit every stage at the worst moment.

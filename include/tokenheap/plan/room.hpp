@@ -19,7 +19,8 @@ namespace plan {
 class room {
  public:
   room() noexcept = default;
-  room(std::size_t bytes, const std::vector<std::size_t>& pages) : bytes_(bytes) {
+  /// `chunk`: of a pool that is cut already; 0: the best one, as a page space takes it.
+  room(std::size_t bytes, const std::vector<std::size_t>& pages, std::size_t chunk = 0) : bytes_(bytes) {
     std::size_t least = ~std::size_t{0};
     for (const std::size_t page : pages) least = page < least ? page : least;
     if (pages.size() == 1) {
@@ -30,7 +31,11 @@ class room {
       const std::size_t most = kv::max_blocks / 2;
       const std::size_t usable = bytes / least > most ? most * least : bytes;
       const kv::page_space_options with{.bytes = usable, .page_bytes = pages.data(), .groups = pages.size()};
-      if (kv::why_not(with).code == errc::ok) chunk_ = kv::best_chunk(pages.data(), pages.size(), usable, with.placement);
+      if (chunk != 0) {
+        chunk_ = chunk;
+      } else if (kv::why_not(with).code == errc::ok) {
+        chunk_ = kv::best_chunk(pages.data(), pages.size(), usable, with.placement);
+      }
       chunks_ = chunk_ != 0 ? usable / chunk_ : 0;
       for (const std::size_t page : pages)
         slots_.push_back(chunk_ != 0 ? kv::pages_in_chunk(chunk_, page, with.placement) : 0);
