@@ -4,6 +4,8 @@
 #   cmake/demo.sh                       tokenheap serve, with its own generated trace
 #   cmake/demo.sh --json                what follows goes to tokenheap serve
 #
+# The last line names a page with pictures of the run, unless --out names another folder for it.
+#
 # Environment: TOKENHEAP_BUILD_ROOT, the folder for build trees (default: build/ in the source tree).
 set -eu
 
@@ -22,4 +24,7 @@ build=${TOKENHEAP_BUILD_ROOT:-$root/build}/release
 
 # names of files are the caller's
 cd "$called_from"
-exec "$build/bin/tokenheap" serve "$@"
+case " $* " in
+  *" --out"[\ =]* | *" --help "* | *" -h "*) exec "$build/bin/tokenheap" serve "$@" ;;
+  *) exec "$build/bin/tokenheap" serve --out "$build/report" "$@" ;;
+esac

@@ -6,7 +6,7 @@ file(GLOB_RECURSE tokenheap_headers CONFIGURE_DEPENDS
 # headers that need a toolkit or a third party; they say so in one #error where it is absent
 set(tokenheap_plain_headers ${tokenheap_headers})
 list(FILTER tokenheap_plain_headers EXCLUDE REGEX
-  "/tokenheap/((source|device)/cuda[^/]*\\.hpp|adapt/|plan/|observe/(report|nvtx_trace)\\.hpp|kv/file_ring\\.hpp|kv/(tier_redis|redis_(reply|connection|servers))\\.hpp)")
+  "/tokenheap/((source|device)/cuda[^/]*\\.hpp|adapt/|plan/|observe/nvtx_trace\\.hpp|kv/file_ring\\.hpp|kv/(tier_redis|redis_(reply|connection|servers))\\.hpp)")
 
 add_library(tokenheap INTERFACE)
 add_library(tokenheap::tokenheap ALIAS tokenheap)

@@ -184,6 +184,7 @@
 #include <tokenheap/observe/reading_of_kv.hpp>
 #include <tokenheap/observe/refusal_counts.hpp>
 #include <tokenheap/observe/registry.hpp>
+#include <tokenheap/observe/report.hpp>
 #include <tokenheap/observe/report_map.hpp>
 #include <tokenheap/observe/report_page.hpp>
 #include <tokenheap/observe/report_parts.hpp>

@@ -76,7 +76,7 @@ class Options(unittest.TestCase):
                         self.assertIn(word, err)
 
     def test_help_and_version(self):
-        for command in ([], ["serve"], ["prefix"], ["waste"], ["generate"]):
+        for command in ([], ["serve"], ["prefix"], ["waste"], ["generate"], ["replay"], ["plan"], ["doctor"]):
             code, out, err = run(*command, "--help")
             self.assertEqual((code, err), (0, ""))
             self.assertIn("--help", out)
