@@ -230,10 +230,10 @@ inline void read_layers(const config_reader& from, config_shape& out) {
   for (config_layer& each : out.layers) {
     if (each.mixer == layer_mixer::full) each.mixer = usual;
     // a window as long as the longest sequence never lets go of anything
-    const bool wide = out.longest != 0 && out.window >= out.longest;
+    const bool is_endless = out.longest != 0 && out.window >= out.longest;
     if (each.mixer == layer_mixer::window && out.window == 0) text.complain("sliding_window", "is missing");
     if (each.mixer == layer_mixer::chunked && out.chunk == 0) text.complain("attention_chunk_size", "is missing");
-    if (each.mixer == layer_mixer::window && wide) each.mixer = layer_mixer::full;
+    if (each.mixer == layer_mixer::window && is_endless) each.mixer = layer_mixer::full;
   }
   config_parts::read_experts(from, out);
 }

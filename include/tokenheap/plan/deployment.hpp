@@ -28,8 +28,8 @@ struct deployment {
   std::size_t pipeline = 1;
   std::size_t expert = 1;                   ///< ranks that experts are divided among; a divisor of tensor * data
   std::size_t data = 1;                     ///< copies of the model, each with tensor * pipeline devices
-  std::string weight_dtype;                 ///< of `weight_formats`; empty: as the checkpoint
-  std::string kv_dtype;                     ///< of `kv_formats`; empty: bf16
+  std::string weight_dtype{};               ///< of `weight_formats`; empty: as the checkpoint
+  std::string kv_dtype{};                   ///< of `kv_formats`; empty: bf16
   std::size_t block_tokens = 16;
   std::size_t tokens = 0;                   ///< of each sequence; 0: what the model was trained for
   std::size_t sequences = 1;                ///< at once, for each copy
@@ -44,7 +44,7 @@ struct deployment {
 
 /// What one group of layers costs on the device that has most of its layers.
 struct group_need {
-  std::string name;
+  std::string name{};
   kv::group_kind kind = kv::group_kind::full;
   std::size_t layers = 0;                   ///< on that device
   std::size_t block_bytes = 0;              ///< of all its layers there; of states: of one sequence
@@ -70,8 +70,8 @@ struct device_need {
 
 /// The answer: figures per device are those of the fullest one.
 struct answer {
-  std::string weight_dtype;                       ///< what was planned with, where the question left it open
-  std::string kv_dtype;
+  std::string weight_dtype{};                     ///< what was planned with, where the question left it open
+  std::string kv_dtype{};
   std::size_t tokens = 0;
   std::size_t devices_in_all = 0;                 ///< tensor * pipeline * data
   std::size_t kv_bytes_per_token = 0;             ///< what all layers write for a token, all devices of one copy together
@@ -90,11 +90,11 @@ struct answer {
   std::size_t max_sequences = 0;                  ///< of `tokens` each, for each copy
   double waste_percent = 0;                       ///< of a sequence's bytes, expected: (block_tokens - 1) / 2 tokens a group
   bool fits = false;                              ///< `sequences` of `tokens` each
-  std::vector<group_need> groups;                 ///< in the model's order
-  std::vector<device_need> devices;               ///< one for each stage
-  std::string shortage;                           ///< what is missing where; empty if it fits
-  std::vector<std::string> advice;                ///< each is one change with which it fits; empty if it does
-  std::vector<std::string> warnings;
+  std::vector<group_need> groups{};               ///< in the model's order
+  std::vector<device_need> devices{};             ///< one for each stage
+  std::string shortage{};                         ///< what is missing where; empty if it fits
+  std::vector<std::string> advice{};              ///< each is one change with which it fits; empty if it does
+  std::vector<std::string> warnings{};
 };
 
 }  // namespace plan

@@ -14,9 +14,9 @@ namespace plan {
 
 /// Layers that keep the same things for a sequence; a layer can be in several groups (Whisper: self and cross).
 struct layer_group {
-  std::string name;                         ///< "full", "window 1024", "latent", "cross", "state"
+  std::string name{};                       ///< "full", "window 1024", "latent", "cross", "state"
   kv::group_kind kind = kv::group_kind::full;
-  std::vector<std::size_t> at;              ///< which layers, from 0, rising
+  std::vector<std::size_t> at{};            ///< which layers, from 0, rising
   std::size_t kv_heads = 0;                 ///< 1 for a latent vector; 0 for states
   std::size_t head_size = 0;                ///< of keys; for a latent vector its rank
   std::size_t value_head_size = 0;          ///< 0: as the keys
@@ -43,18 +43,18 @@ enum class weight_split : std::uint8_t {
 
 /// Weights of the same kind: `numbers` of them in each layer of `at`, or once where `at` is empty.
 struct weight_part {
-  std::string name;
+  std::string name{};
   std::uint64_t numbers = 0;
   weight_split split = weight_split::tensor;
   bool quantised = true;                    ///< false: stays in `model::plain_dtype` (norms, embeddings, heads)
-  std::vector<std::size_t> at;
+  std::vector<std::size_t> at{};
   std::size_t heads = 0;                    ///< `kv`: how many KV heads these are
 };
 
 /// What the planner knows of a model.
 struct model {
-  std::string name;                         ///< the file or folder that it was read from
-  std::string type;                         ///< `model_type` or `general.architecture`
+  std::string name{};                       ///< the file or folder that it was read from
+  std::string type{};                       ///< `model_type` or `general.architecture`
   std::size_t layers = 0;
   std::size_t hidden = 0;
   std::size_t intermediate = 0;             ///< of the widest layer of one token
@@ -68,10 +68,10 @@ struct model {
   std::size_t weight_bits = 0;              ///< int8, awq and gptq: bits of a weight; 0: as the name says
   std::size_t weight_group = 0;             ///< weights that share a scale; 0: as is usual
   bool tied = false;                        ///< the head is the embedding
-  std::vector<layer_group> groups;
-  std::vector<weight_part> weights;
+  std::vector<layer_group> groups{};
+  std::vector<weight_part> weights{};
   std::uint64_t exact_weight_bytes = 0;     ///< out of a safetensors or GGUF header; 0: from `weights`
-  std::vector<std::string> warnings;        ///< what was guessed
+  std::vector<std::string> warnings{};      ///< what was guessed
 
   /// Numbers of all weights.
   [[nodiscard]] std::uint64_t parameters() const noexcept {
