@@ -234,7 +234,7 @@ TEST_CASE("a page comes in pieces that are its text", "[openmetrics]") {
 
 TEST_CASE("a hundred registered pools are one page", "[openmetrics]") {
   std::vector<pool_reading> pools;
-  const unsigned seed = std::random_device{}();
+  const unsigned seed = 2026;
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   for (int k = 0; k != 100; ++k) {

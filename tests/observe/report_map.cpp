@@ -32,7 +32,7 @@ TEST_CASE("few pieces stay as they are") {
 }
 
 TEST_CASE("many pieces become few cells, and each byte is in one of them") {
-  const unsigned seed = std::random_device{}();
+  const unsigned seed = 2026;
   INFO("seed " << seed);
   std::mt19937 random(seed);
   std::vector<report_piece> pieces;

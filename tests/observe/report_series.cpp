@@ -28,7 +28,7 @@ TEST_CASE("few rows all stay") {
 }
 
 TEST_CASE("no peak and no dip of any line or of the sum is lost") {
-  const unsigned seed = std::random_device{}();
+  const unsigned seed = 2026;
   INFO("seed " << seed);
   std::mt19937 random(seed);
   const std::size_t rows = 65 + random() % 50000;

@@ -86,7 +86,7 @@ TEST_CASE("an encoder's blocks are there once, whatever is written", "[plan]") {
 }
 
 TEST_CASE("the peak is the most that any length holds while it grows by single tokens", "[plan]") {
-  const auto seed = std::random_device{}();
+  const unsigned seed = 2026;
   INFO("seed " << seed);
   std::mt19937_64 random(seed);
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };

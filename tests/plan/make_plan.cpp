@@ -110,7 +110,7 @@ TEST_CASE("a question that makes no sense is answered by its field", "[plan][bad
 }
 
 TEST_CASE("numbers out of nowhere are refused or add up", "[plan][bad]") {
-  const auto seed = std::random_device{}();
+  const unsigned seed = 2026;
   INFO("seed " << seed);
   std::mt19937_64 random(seed);
   const auto wild = [&]() -> std::size_t { return random() >> (random() % 64); };

@@ -21,7 +21,7 @@ TEST_CASE("one group has as many blocks as fit", "[plan]") {
 }
 
 TEST_CASE("several groups have what a page space over the same bytes has", "[plan]") {
-  const auto seed = std::random_device{}();
+  const unsigned seed = 2026;
   INFO("seed " << seed);
   std::mt19937_64 random(seed);
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
