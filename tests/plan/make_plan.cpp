@@ -110,7 +110,7 @@ TEST_CASE("a question that makes no sense is answered by its field", "[plan][bad
 }
 
 TEST_CASE("numbers out of nowhere are refused or add up", "[plan][bad]") {
-  const unsigned seed = 2026;
+  const unsigned seed = GENERATE(2026u, 1378u);  // the second once summed parts past 2^63
   INFO("seed " << seed);
   std::mt19937_64 random(seed);
   const auto wild = [&]() -> std::size_t { return random() >> (random() % 64); };

@@ -103,9 +103,9 @@ struct bounds {
                                      {"tokens", d.tokens, 0, most_tokens},
                                      {"sequences", d.sequences, 1, most_count},
                                      {"prefill_tokens", d.prefill_tokens, 1, most_count},
-                                     {"graph_bytes", d.graph_bytes, 0, max_allocation / 4},
-                                     {"communication_bytes", d.communication_bytes, 0, max_allocation / 4},
-                                     {"context_bytes", d.context_bytes, 0, max_allocation / 4},
+                                     {"graph_bytes", d.graph_bytes, 0, max_allocation / 16},
+                                     {"communication_bytes", d.communication_bytes, 0, max_allocation / 16},
+                                     {"context_bytes", d.context_bytes, 0, max_allocation / 16},
                                      {"lora_adapters", d.lora_adapters, 0, std::size_t{1} << 20},
                                      {"lora_rank", d.lora_rank, 1, std::size_t{1} << 16}});
   if (!wrong.empty()) return wrong;

@@ -131,8 +131,8 @@ class fitting {
   [[nodiscard]] std::string measure(std::size_t stage, device_need& n) const {
     const layer_range layers = layers_of_stage(model_->layers, with_.pipeline, stage);
     const wide lora = lora_bytes(*model_, with_, layers.end - layers.first);
-    if (lora > max_allocation / 4) return "lora_adapters: they are too large to count";
-    if (activation_bytes(*model_, with_, stage, with_.sequences) > max_allocation / 4)
+    if (lora > max_allocation / 16) return "lora_adapters: they are too large to count";
+    if (activation_bytes(*model_, with_, stage, with_.sequences) > max_allocation / 16)
       return "prefill_tokens: activations, or logits of all sequences, are too large to count";
     n.stage = stage;
     n.total = with_.device_bytes;

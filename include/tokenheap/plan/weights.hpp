@@ -137,7 +137,7 @@ struct weighing {
   out.value.whole = static_cast<std::uint64_t>(whole * by / estimated);
   for (std::size_t k = 0; k < d.pipeline; ++k) {
     const wide scaled = sums[k] > max_allocation ? sums[k] : (sums[k] * by + estimated - 1) / estimated;
-    if (scaled > max_allocation) return out.error = "weights: the sum of a device is too large", out;
+    if (scaled > max_allocation / 16) return out.error = "weights: the sum of a device is too large", out;
     out.value.devices[k] = static_cast<std::uint64_t>(scaled);
   }
   return out;
