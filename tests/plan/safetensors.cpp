@@ -105,7 +105,7 @@ TEST_CASE("tensors neither overlap nor leave holes, nor are there twice", "[plan
   CHECK(two("a", "[4,8]") == "m: a: is there twice");
 }
 
-TEST_CASE("a header that is cut anywhere is refused", "[plan][safetensors][bad][fuzz]") {
+TEST_CASE("a safetensors header that is cut anywhere is refused", "[plan][safetensors][bad][fuzz]") {
   const std::string all = files::safetensors(good);
   const std::size_t used = all.size() - 1;  // the last is a blank
   for (std::size_t n = 0; n < used; ++n) {
