@@ -12,9 +12,13 @@ namespace plan = tokenheap::plan;
 namespace kv = tokenheap::kv;
 
 std::string grouped(std::uint64_t n) {
-  std::string digits = fmt::to_string(n);
-  for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
-  return digits;
+  const std::string digits = fmt::to_string(n);
+  std::string out;
+  for (std::size_t at = 0; at != digits.size(); ++at) {
+    if (at != 0 && (digits.size() - at) % 3 == 0) out += ',';
+    out += digits[at];
+  }
+  return out;
 }
 
 std::string sized(std::uint64_t bytes) {
