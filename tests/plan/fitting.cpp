@@ -2,21 +2,15 @@
 
 #include <support/catch.hpp>
 
+#include "fitting_kit.hpp"
 #include "model_kit.hpp"
 
 namespace plan = tokenheap::plan;
+using fitting_kit::open;
 using model_kit::bare;
 using tokenheap::GiB;
 
 namespace {
-
-plan::fitting open(const plan::model&&, const plan::deployment&) = delete;
-plan::fitting open(const plan::model& m, const plan::deployment& d) {
-  const auto r = plan::fitting::open(m, d);
-  INFO(r.error);
-  REQUIRE(r);
-  return r.value;
-}
 
 std::vector<plan::model> all_models() {
   return {model_kit::llama2_13b(), model_kit::llama3_70b(), model_kit::gemma3_27b(), model_kit::deepseek_v3(),

@@ -2,22 +2,16 @@
 
 #include <support/catch.hpp>
 
+#include "fitting_kit.hpp"
 #include "model_kit.hpp"
 
 namespace plan = tokenheap::plan;
+using fitting_kit::open;
 using model_kit::bare;
 using tokenheap::GiB;
 using tokenheap::MiB;
 
 namespace {
-
-plan::fitting open(const plan::model&&, const plan::deployment&) = delete;
-plan::fitting open(const plan::model& m, const plan::deployment& d) {
-  const auto r = plan::fitting::open(m, d);
-  INFO(r.error);
-  REQUIRE(r);
-  return r.value;
-}
 
 /// Takes sequences until one is refused; gives all back and returns how many there were.
 std::size_t fill(plan::planned_pool& pool, std::size_t tokens, std::size_t most) {

@@ -12,9 +12,8 @@
 #include <cuda/stream_ref>
 
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 
+#include <tokenheap/adapt/no_memory.hpp>
 #include <tokenheap/alloc/caching.hpp>
 
 namespace tokenheap {
@@ -34,7 +33,6 @@ namespace adapt {
 /// Threads   safe
 /// Streams   stream-ordered; the calls without a stream give memory that any stream may use at once, and wait for the
 ///           default stream to say so
-/// Example   docs/adapters.md
 template <class Allocator>
 class cuda_mr {
  public:
@@ -47,9 +45,9 @@ class cuda_mr {
   [[nodiscard]] void* allocate(::cuda::stream_ref on, std::size_t bytes, std::size_t alignment = usual_alignment) {
     if (bytes == 0) return nullptr;
     stream s{};
-    if (!identify(on.get(), s)) say_no();
+    if (!identify(on.get(), s)) no_memory();
     const allocation a = gpu_->allocate(s, bytes, alignment);
-    if (!a) say_no();
+    if (!a) no_memory();
     return a.data;
   }
   void deallocate(::cuda::stream_ref on, void* p, std::size_t bytes, std::size_t = usual_alignment) noexcept {
@@ -65,7 +63,7 @@ class cuda_mr {
     // what used the piece before was enqueued on the default stream, and other streams need not wait for that one
     if (p != nullptr && !(identify(handle{}, s) && device().synchronize(s))) {
       deallocate_sync(p, bytes, alignment);
-      say_no();
+      no_memory();
     }
     return p;
   }
@@ -101,13 +99,6 @@ class cuda_mr {
 
   [[nodiscard]] typename Allocator::device_type device() const noexcept { return gpu_->device(); }
   [[nodiscard]] bool identify(handle on, stream& out) const noexcept { return static_cast<bool>(device().identify(on, out)); }
-  [[noreturn]] static void say_no() {
-#if TOKENHEAP_HAS_EXCEPTIONS
-    throw std::bad_alloc();
-#else
-    std::abort();
-#endif
-  }
 
   Allocator* gpu_;
 };

@@ -2,13 +2,12 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 #include <memory_resource>
 #include <new>
 
+#include <tokenheap/adapt/no_memory.hpp>
 #include <tokenheap/concepts/source.hpp>
-#include <tokenheap/core/result.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -36,15 +35,6 @@ struct sized_pieces {
   }
 };
 
-/// What a caller who only knows exceptions is told.
-[[noreturn]] inline void say_no() {
-#if TOKENHEAP_HAS_EXCEPTIONS
-  throw std::bad_alloc();
-#else
-  std::abort();
-#endif
-}
-
 }  // namespace detail
 
 /// Gives a source to the containers of std::pmr.
@@ -71,7 +61,7 @@ class pmr_resource final : public std::pmr::memory_resource {
 
   void* do_allocate(std::size_t bytes, std::size_t alignment) override {
     void* const p = pieces::take(*from_, bytes, alignment);
-    if (p == nullptr) detail::say_no();
+    if (p == nullptr) no_memory();
     return p;
   }
   void do_deallocate(void* p, std::size_t, std::size_t) override { pieces::give(*from_, p); }
@@ -118,7 +108,7 @@ class std_allocator {
   [[nodiscard]] T* allocate(std::size_t n) {
     void* p = nullptr;
     if (n <= max_allocation / sizeof(T)) p = pieces::take(*from_, n * sizeof(T), alignof(T));
-    if (p == nullptr) detail::say_no();
+    if (p == nullptr) no_memory();
     return static_cast<T*>(p);
   }
   void deallocate(T* p, std::size_t) noexcept { pieces::give(*from_, p); }
