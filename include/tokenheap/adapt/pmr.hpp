@@ -96,6 +96,7 @@ class std_allocator {
   using propagate_on_container_move_assignment = std::true_type;
   using propagate_on_container_swap = std::true_type;
   using is_always_equal = std::false_type;
+  /// The same allocator for another type; containers ask for it.
   template <class U>
   struct rebind {
     using other = std_allocator<U, Source>;

@@ -48,6 +48,7 @@ struct arena {
   static_assert(Shape.chunk >= Shape.granule && Shape.chunk % Shape.granule == 0,
                 "arena_shape::chunk: a multiple of the granule");
 
+  /// The arena over what is below it; a column makes it.
   template <source Below>
   class on : public over<Below> {
     struct chunk {

@@ -74,6 +74,7 @@ class device_pools {
     return errc::ok;
   }
 
+  /// One pool that is open, and what it was opened for.
   struct opened {
     std::uint32_t pool = 0;
     stream_filter filter{};

@@ -11,6 +11,7 @@ inline namespace v0 {
 
 /// What a ledger knows of one address.
 struct ledger_entry {
+  /// Whether an address is out, and whether it ever was.
   enum class state : unsigned char { vacant, live, held, gone };
 
   std::uintptr_t address = 0;

@@ -39,6 +39,7 @@ template <magazine_shape Shape = magazine_shape{}, lockable Lock = spin_lock>
 struct magazines {
   static_assert(Shape.slots >= 2, "magazine_shape::slots: at least 2");
 
+  /// The magazines over what is below them; a column makes it.
   template <batch_source Below>
   class on : public over<Below> {
     using slab_layer = typename Below::layer;

@@ -47,6 +47,7 @@ struct ranges {
   static_assert(Shape.chunk >= Shape.granularity && Shape.chunk % Shape.granularity == 0,
                 "ranges_shape::chunk: a multiple of the granularity");
 
+  /// The ranges over what is below them; a column makes it.
   template <source Below>
   class on : public over<Below> {
     static constexpr range_shape map_shape{.granularity = Shape.granularity,

@@ -56,6 +56,7 @@ struct slab {
   static constexpr std::size_t class_count = classes::count;
   static constexpr std::size_t largest = classes::largest;
 
+  /// The slab over what is below it; a column makes it.
   template <source Below>
   class on : public over<Below> {
     static_assert(Shape.keep == free_slots::out_of_line || cpu_accessible<Below>,

@@ -103,6 +103,7 @@ struct deviation {
 /// that has an outcome left; `follow` takes the decisions of a text and the default everywhere else; `walk` draws.
 class choice_book {
  public:
+  /// How the next choice is made.
   enum class mode : std::uint8_t { search, follow, walk };
 
   void search() {

@@ -23,6 +23,7 @@ inline namespace v0 {
 /// Cost      copies and fills take as long as `memcpy` and `memset`; pinned memory 2 system calls and 1 page each
 class host_device {
  public:
+  /// The handle of a stream.
   struct stream_number {
     std::uint64_t number = 0;
     friend constexpr bool operator==(stream_number, stream_number) = default;

@@ -21,6 +21,7 @@ inline constexpr std::uintptr_t sim_legacy_handle_too = 1;
 inline constexpr std::uintptr_t sim_per_thread_handle = 2;
 inline constexpr std::uintptr_t sim_first_handle = 3;
 
+/// What is known of a stream: its order on the device, and the capture that it is in.
 struct sim_stream_state {
   std::uint64_t id = 0;
   std::uintptr_t handle = 0;
@@ -35,6 +36,7 @@ struct sim_stream_state {
   [[nodiscard]] bool is_legacy() const noexcept { return handle == sim_legacy_handle; }
 };
 
+/// What is known of an event: the order that it stands for.
 struct sim_event_state {
   std::uint32_t generation = 0;
   bool is_live = false;
@@ -45,6 +47,7 @@ struct sim_event_state {
   sim_clock captured;
 };
 
+/// A capture that runs.
 struct sim_capture {
   std::uint64_t id = 0;
   std::uint32_t origin = 0;  ///< slot of the stream that began it

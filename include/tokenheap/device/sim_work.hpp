@@ -12,6 +12,7 @@ inline namespace v0 {
 
 /// Bytes that a kernel reads or writes.
 struct sim_access {
+  /// Whether bytes are read or written.
   enum kind : std::uint8_t { read, write };
 
   const void* address = nullptr;

@@ -116,6 +116,7 @@ class event_batch {
   constexpr event_batch() noexcept = default;
   constexpr event_batch(const unsigned char* first, std::size_t bytes) noexcept : at_(first), end_(first + bytes) {}
 
+  /// Goes over the events of a batch.
   class cursor {
    public:
     constexpr explicit cursor(const unsigned char* at) noexcept : at_(at) {}

@@ -83,7 +83,9 @@ static_assert(file_io<file_calls>);
 ///
 /// It stays where it is, and so do its bytes, from `waiting` until it is `done` or `failed`.
 struct file_move {
+  /// What is done with the file.
   enum class way : unsigned char { read, write, sync };
+  /// How far it is.
   enum class state : unsigned char { idle, waiting, running, done, failed };
 
   tier_span first{};

@@ -58,6 +58,7 @@ struct redis_address {
 
 /// What a server says where a key is elsewhere: for good (moved), or for this one request (ask).
 struct redis_redirect {
+  /// Whether the server sent us elsewhere, and for how long.
   enum class kind : std::uint8_t { none, moved, ask };
   kind what = kind::none;
   std::uint16_t slot = 0;

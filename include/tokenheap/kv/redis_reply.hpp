@@ -15,6 +15,7 @@ namespace kv {
 
 /// The answer to one request.
 struct redis_answer {
+  /// What an answer holds.
   enum class kind : unsigned char {
     lost,     ///< the connection ended, or time was up
     refused,  ///< it was never sent: the server's breaker is open, or nobody serves the slot

@@ -26,6 +26,7 @@ struct tier_room {
 template <tier_order Order>
 class tier_books {
  public:
+  /// What stands in a place.
   enum class state : unsigned char { empty, storing, ready, doomed };
 
   [[nodiscard]] bool open(const tier_room& room) noexcept {

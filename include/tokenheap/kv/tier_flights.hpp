@@ -20,8 +20,10 @@ namespace kv {
 template <class Item, class More = bool>
 class tier_flights {
  public:
+  /// Which way the bytes go.
   enum class way : unsigned char { none, load, store };
 
+  /// What one call started.
   struct batch {
     column<Item> items;
     std::size_t count = 0;

@@ -41,6 +41,7 @@ inline void name_by_symbol(void* return_address, text_buffer& to) noexcept {
 
 /// What a line of the folded format counts, and how frames are named.
 struct folded_options {
+  /// What the width of a frame is.
   enum class count : unsigned char { live_bytes, live_samples, total_bytes, total_samples };
   count what = count::live_bytes;
   frame_name name = &name_by_symbol;

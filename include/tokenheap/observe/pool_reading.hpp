@@ -48,6 +48,7 @@ struct state_amounts {
 /// Requires  labels that are literals, or outlive the list
 class labelled_counts {
  public:
+  /// One label and its number.
   struct row {
     const char* label;
     std::uint64_t count;

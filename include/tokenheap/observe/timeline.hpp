@@ -36,6 +36,7 @@ struct timeline_options {
 
 /// One event of a timeline, as it is kept.
 struct timeline_event {
+  /// What an event is drawn as.
   enum class kind : std::uint8_t { counter, slice, mark };
   kind is = kind::counter;
   timeline_mark mark = timeline_mark::note;

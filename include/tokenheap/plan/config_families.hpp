@@ -123,6 +123,7 @@ inline constexpr config_family families[] = {
     {.type = "mllama_text_model"},
 };
 
+/// Another name of a family.
 struct same_family {
   std::string_view type, as;
 };

@@ -17,6 +17,7 @@ namespace plan {
 
 namespace config_parts {
 
+/// A word of a config.json and the mixer that it means.
 struct mixer_word {
   std::string_view word;
   layer_mixer mixer;

@@ -18,6 +18,7 @@ enum class layer_mixer : std::uint8_t { none, full, window, chunked, latent, cro
 /// What follows in the layer.
 enum class layer_feed : std::uint8_t { none, dense, experts };
 
+/// What one layer is made of.
 struct config_layer {
   layer_mixer mixer = layer_mixer::full;
   layer_feed feed = layer_feed::dense;
@@ -38,6 +39,7 @@ struct attention_shape {
   std::size_t plain_size = 0;   ///< latent: of a head's keys, without the rope
 };
 
+/// Numbers that stand in each feed-forward part.
 struct feed_shape {
   std::size_t intermediate = 0;
   bool gated = true;
@@ -50,6 +52,7 @@ struct feed_shape {
   bool router_bias = false;
 };
 
+/// What a sequence keeps in each layer that has a state in the place of keys and values.
 struct state_shape {
   std::size_t conv_numbers = 0;
   std::size_t state_numbers = 0;
@@ -58,6 +61,7 @@ struct state_shape {
   std::size_t state_bytes = 2;
 };
 
+/// How many norms there are.
 struct norm_shape {
   std::size_t each = 2;    ///< in each layer
   std::size_t last = 1;    ///< behind the last

@@ -18,6 +18,7 @@ namespace plan {
 
 /// A value that is neither an object nor an array.
 struct json_scalar {
+  /// Which kind of value it is.
   enum class kind : std::uint8_t { whole, real, text, other };
   kind is = kind::other;
   std::uint64_t whole = 0;
