@@ -22,6 +22,42 @@ TEMPLATE_TEST_CASE("caching: a pair on one stream calls the device once", "[cach
   CHECK(r.gpu().stats().num_device_alloc == 1);
 }
 
+TEMPLATE_TEST_CASE("caching: a stream by its handle is the stream itself", "[caching]", fixed_policy, growable_policy) {
+  rig<TestType> r;
+  const device_request ask{.bytes = 1 * MiB, .of = memory_class::kv};
+  const allocation first = r.gpu().allocate_on(r.streams[0].handle, ask);
+  REQUIRE(first);
+  CHECK(r.gpu().owner(static_cast<std::uint16_t>(memory_class::kv)).current == 1 * MiB);
+  r.gpu().deallocate_on(r.streams[0].handle, first);
+  r.gpu().deallocate_on(r.streams[0].handle, {});
+  const allocation other = r.gpu().allocate_on(r.streams[1].handle, ask);
+  CHECK(other.data != first.data);
+  CHECK(r.gpu().allocate(r.streams[0], ask).data == first.data);
+  // given back on another stream it is that one's, as with the stream itself
+  r.gpu().deallocate_on(r.streams[1].handle, first);
+  CHECK(r.gpu().allocate(r.streams[1], ask).data == first.data);
+  // the driver is gone, or knows no such stream: nothing is given, and what comes back goes home
+  static int refused;
+  refused = 0;
+  sim_hooks hooks{};
+  hooks.fault = [](void*, sim_call call) noexcept {
+    if (call != sim_call::identify) return device_error::ok;
+    return ++refused, device_error::gone;
+  };
+  const sim_hooks* const before = set_sim_hooks(&hooks);
+  shortage why{};
+  CHECK_FALSE(r.gpu().allocate_on(r.streams[0].handle, ask, &why));
+  CHECK(why.code == errc::no_device);
+  CHECK(why.need == 1 * MiB);
+  r.gpu().deallocate_on(r.streams[0].handle, first);
+  set_sim_hooks(before);
+  CHECK(refused == 2);
+  CHECK(r.gpu().allocate(r.streams[1], ask).data == first.data);
+  r.gpu().deallocate(first);
+  r.gpu().deallocate(other);
+  CHECK(r.out() == 0);
+}
+
 TEMPLATE_TEST_CASE("caching: bad requests and bad returns change nothing", "[caching]", fixed_policy, growable_policy) {
   rig<TestType> r;
   failure_counter failures;

@@ -44,24 +44,17 @@ class cuda_mr {
 
   [[nodiscard]] void* allocate(::cuda::stream_ref on, std::size_t bytes, std::size_t alignment = usual_alignment) {
     if (bytes == 0) return nullptr;
-    stream s{};
-    if (!identify(on.get(), s)) no_memory();
-    const allocation a = gpu_->allocate(s, bytes, alignment);
+    const allocation a = gpu_->allocate_on(on.get(), device_request{.bytes = bytes, .alignment = alignment});
     if (!a) no_memory();
     return a.data;
   }
   void deallocate(::cuda::stream_ref on, void* p, std::size_t bytes, std::size_t = usual_alignment) noexcept {
-    if (p == nullptr) return;
-    stream s{};
-    // without a driver, at exit, there is no stream left that could still use it
-    if (identify(on.get(), s)) return gpu_->deallocate(s, {p, bytes});
-    gpu_->deallocate({p, bytes});
+    gpu_->deallocate_on(on.get(), {p, bytes});
   }
   [[nodiscard]] void* allocate_sync(std::size_t bytes, std::size_t alignment = usual_alignment) {
-    stream s{};
     void* const p = allocate(::cuda::stream_ref(handle{}), bytes, alignment);
     // what used the piece before was enqueued on the default stream, and other streams need not wait for that one
-    if (p != nullptr && !(identify(handle{}, s) && device().synchronize(s))) {
+    if (p != nullptr && !wait_for_default()) {
       deallocate_sync(p, bytes, alignment);
       no_memory();
     }
@@ -94,11 +87,13 @@ class cuda_mr {
   friend constexpr void get_property(const cuda_mr&, ::cuda::mr::device_accessible) noexcept {}
 
  private:
-  using stream = typename Allocator::stream;
-  using handle = decltype(stream::handle);
+  using handle = typename Allocator::handle;
 
-  [[nodiscard]] typename Allocator::device_type device() const noexcept { return gpu_->device(); }
-  [[nodiscard]] bool identify(handle on, stream& out) const noexcept { return static_cast<bool>(device().identify(on, out)); }
+  [[nodiscard]] bool wait_for_default() const noexcept {
+    typename Allocator::device_type device = gpu_->device();
+    typename Allocator::stream plain{};
+    return device.identify(handle{}, plain) && device.synchronize(plain);
+  }
 
   Allocator* gpu_;
 };

@@ -10,10 +10,6 @@ namespace tokenheap {
 inline namespace v0 {
 namespace adapt {
 
-/// The stream handle of an allocator's device: cudaStream_t.
-template <class Allocator>
-using handle_of = decltype(Allocator::stream::handle);
-
 /// Serves what TensorRT asks while it builds, loads and runs: `Interface` is nvinfer1::IGpuAsyncAllocator of the program.
 ///
 /// For `IRuntime::setGpuAllocator`, `IBuilder::setGpuAllocator` and `IExecutionContext::setTemporaryStorageAllocator`. The
@@ -30,28 +26,18 @@ class tensorrt_allocator final : public Interface {
   explicit tensorrt_allocator(Allocator& gpu, memory_class of = memory_class::activations) noexcept : gpu_(&gpu), of_(of) {}
 
   void* allocateAsync(std::uint64_t const size, std::uint64_t const alignment, std::uint32_t const,
-                      handle_of<Allocator> on) noexcept override {
-    stream s{};
-    if (size == 0 || !identify(on, s)) return nullptr;
-    return gpu_->allocate(s, device_request{.bytes = size, .alignment = alignment == 0 ? 1 : alignment, .of = of_}).data;
+                      typename Allocator::handle on) noexcept override {
+    if (size == 0) return nullptr;
+    return gpu_->allocate_on(on, device_request{.bytes = size, .alignment = alignment == 0 ? 1 : alignment, .of = of_}).data;
   }
-  bool deallocateAsync(void* const memory, handle_of<Allocator> on) noexcept override {
+  bool deallocateAsync(void* const memory, typename Allocator::handle on) noexcept override {
     if (memory == nullptr) return true;
-    stream s{};
     const allocation a = gpu_->piece_at(memory);
-    if (!a || !identify(on, s)) return false;
-    gpu_->deallocate(s, a);
-    return true;
+    gpu_->deallocate_on(on, a);
+    return static_cast<bool>(a);
   }
 
  private:
-  using stream = typename Allocator::stream;
-
-  [[nodiscard]] bool identify(handle_of<Allocator> on, stream& out) const noexcept {
-    typename Allocator::device_type device = gpu_->device();
-    return static_cast<bool>(device.identify(on, out));
-  }
-
   Allocator* gpu_;
   memory_class of_;
 };
@@ -72,17 +58,14 @@ class tensorrt_output final : public Interface {
   tensorrt_output& operator=(const tensorrt_output&) = delete;
 
   void* reallocateOutputAsync(char const*, void*, std::uint64_t size, std::uint64_t alignment,
-                              handle_of<Allocator> on) noexcept override {
+                              typename Allocator::handle on) noexcept override {
     // an empty output needs an address too
     const std::size_t bytes = size == 0 ? 1 : static_cast<std::size_t>(size);
     const std::size_t step = alignment == 0 ? 1 : static_cast<std::size_t>(alignment);
     if (held_.size >= bytes && address_of(held_.data) % step == 0) return held_.data;
-    typename Allocator::stream s{};
-    typename Allocator::device_type device = gpu_->device();
-    if (!device.identify(on, s)) return nullptr;
-    const allocation a = gpu_->allocate(s, device_request{.bytes = bytes, .alignment = step, .of = memory_class::activations});
+    const allocation a = gpu_->allocate_on(on, {.bytes = bytes, .alignment = step, .of = memory_class::activations});
     if (!a) return nullptr;
-    if (held_) gpu_->deallocate(s, held_);
+    gpu_->deallocate_on(on, held_);
     held_ = a;
     return a.data;
   }

@@ -33,6 +33,7 @@ class caching_allocator : private caching_ladder<Device, Policy> {
   using device_type = Device;
   using policy_type = Policy;
   using stream = typename Device::stream;
+  using handle = typename stream::native;
   using options = caching_options;
   using ladder::shape;
 
@@ -75,6 +76,21 @@ class caching_allocator : private caching_ladder<Device, Policy> {
   /// Takes a piece back on the stream that it was handed out for.
   void deallocate(allocation a) noexcept {
     if (a) this->give_back(a, nullptr);
+  }
+
+  /// Hands out memory for a stream that another library names by its handle. Cost: one question of the device more
+  [[nodiscard]] allocation allocate_on(handle on, const device_request& with, shortage* why = nullptr) noexcept {
+    stream s{};
+    const device_status known = this->device_.identify(on, s);
+    return known ? allocate(s, with, why) : this->refuse_stream(with, known, why);
+  }
+  /// Takes a piece back on a stream by its handle.
+  ///
+  /// What the driver does not know (at exit) runs nothing: then the piece goes to the stream that it was handed out for.
+  void deallocate_on(handle on, allocation a) noexcept {
+    stream s{};
+    if (a && this->device_.identify(on, s)) return deallocate(s, a);
+    deallocate(a);
   }
 
   /// Notes that another stream uses a piece: once it is given back, nobody gets it before that stream is done with it.

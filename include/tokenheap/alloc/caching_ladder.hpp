@@ -235,6 +235,13 @@ class caching_ladder : public caching_sleep<Device, Policy> {
     return refuse(r, errc::invalid_argument, {}, "ask for 1 byte up to max_allocation at a power of two up to max_alignment", why);
   }
 
+  /// There is no stream of that handle, or no driver to ask.
+  [[nodiscard]] TOKENHEAP_COLD allocation refuse_stream(const device_request& with, device_status status, shortage* why) noexcept {
+    request r{};
+    r.size = with.bytes;
+    return refuse_device(r, status, why);
+  }
+
   [[nodiscard]] allocation refuse_device(const request& r, device_status status, shortage* why) noexcept {
     switch (status.error) {
       case device_error::out_of_memory:
