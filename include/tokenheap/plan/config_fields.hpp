@@ -85,15 +85,6 @@ class config_fields {
     }
     return otherwise;
   }
-  /// A list, or null where it is missing or no list.
-  [[nodiscard]] const nlohmann::json* list(const char* name) const {
-    const nlohmann::json* found = find(name);
-    if (found != nullptr && !found->is_array()) {
-      complain(name, "is " + shown(*found) + ", a list is needed");
-      return nullptr;
-    }
-    return found;
-  }
   /// A list of numbers from `least` to `most`; empty where it is missing.
   [[nodiscard]] std::vector<std::size_t> numbers(const char* name, std::size_t least, std::size_t most) const {
     std::vector<std::size_t> out;
@@ -165,6 +156,15 @@ class config_fields {
     if (!object_->is_object()) return nullptr;
     const auto at = object_->find(name);
     return at == object_->end() || at->is_null() ? nullptr : &*at;
+  }
+  /// A list, or null where it is missing or no list.
+  [[nodiscard]] const nlohmann::json* list(const char* name) const {
+    const nlohmann::json* found = find(name);
+    if (found != nullptr && !found->is_array()) {
+      complain(name, "is " + shown(*found) + ", a list is needed");
+      return nullptr;
+    }
+    return found;
   }
   [[nodiscard]] std::size_t number(const char* name, std::size_t least, std::size_t most) const {
     return checked(*find(name), name, least, most);

@@ -98,7 +98,7 @@ inline void add_drafts(const config_reader& from, config_shape& out) {
 /// Fails  on what is no JSON object, on fields that are missing, of a wrong type, zero or absurd: the first is named
 [[nodiscard]] inline reading<model> read_config(std::string text, const std::string& file, config_options with = {}) {
   reading<model> out;
-  const reading<nlohmann::json> parsed = parse_object(std::move(text), file);
+  const auto parsed = parse_object(std::move(text), file);
   out.error = parsed.error;
   if (!out) return out;
   const config_fields top(parsed.value, file + ": ", out.error);

@@ -167,8 +167,8 @@ inline void read_expert_layers(const config_reader& from, config_shape& out) {
   const bool marked = text.is_list("moe_layer_freq");
   const std::vector<std::size_t> marks = marked ? text.numbers("moe_layer_freq", 0, 1) : std::vector<std::size_t>{};
   const std::size_t frequency = marked ? 1 : text.take({"moe_layer_freq"}, 1, most);
-  const bool named = text.has("moe_layers") && text.list("moe_layers") != nullptr && !text.list("moe_layers")->empty();
   const std::vector<std::size_t> listed = text.numbers("moe_layers", 0, most);
+  const bool named = !listed.empty();
   const auto among = [](const std::vector<std::size_t>& list, std::size_t i) {
     return std::find(list.begin(), list.end(), i) != list.end();
   };

@@ -48,13 +48,15 @@ class json_events {
   bool number_unsigned(std::uint64_t value) { return self().scalar({json_scalar::kind::whole, value, 0, {}}); }
   bool number_float(double value, const std::string&) { return self().scalar({json_scalar::kind::real, 0, value, {}}); }
   bool string(std::string& value) { return self().scalar({json_scalar::kind::text, 0, 0, value}); }
-  bool binary(nlohmann::json::binary_t&) { return self().scalar(json_scalar{}); }
+  template <class Bytes>
+  bool binary(Bytes&) { return self().scalar(json_scalar{}); }
   bool start_object(std::size_t) { return ++depth_, self().opened(true); }
   bool start_array(std::size_t) { return ++depth_, self().opened(false); }
   bool end_object() { return --depth_, self().closed(); }
   bool end_array() { return --depth_, self().closed(); }
   bool key(std::string& name) { return self().named(name); }
-  bool parse_error(std::size_t at, const std::string&, const nlohmann::detail::exception&) {
+  template <class Error>
+  bool parse_error(std::size_t at, const std::string&, const Error&) {
     return refuse("no JSON, or cut off (byte " + std::to_string(before_ + at) + ")");
   }
 
