@@ -13,6 +13,14 @@ function(tokenheap_add_catch_main)
   endif()
   # the runner is the one slow file of the tests and needs neither speed nor instrumentation
   set_source_files_properties(support/catch_main.cpp PROPERTIES COMPILE_OPTIONS "-O0;-g0;-w")
+  if(TOKENHEAP_PRECOMPILE)
+    # a target of its own: the runner is compiled with other options
+    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp "")
+    add_library(tests_precompiled OBJECT ${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp)
+    target_include_directories(tests_precompiled PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+    target_link_libraries(tests_precompiled PRIVATE tokenheap_own)
+    target_precompile_headers(tests_precompiled PRIVATE support/precompiled.hpp)
+  endif()
 endfunction()
 
 # ThreadSanitizer finds nothing where one thread runs: keeps the files that start threads or fibers
@@ -26,6 +34,9 @@ function(tokenheap_keep_thread_tests list)
   set(${list} ${kept} PARENT_SCOPE)
 endfunction()
 
+set(tokenheap_long_tests
+  "^(caching_(programs.*|schedules|sleep|random)|group_waste|oracle|tier_.*|scrub|hash_chain|pinned_pool_schedules)$")
+
 # tests_<floor> out of tests/<floor>/*.cpp; each file is the test <floor>.<file>
 function(tokenheap_add_floor_tests floor)
   file(GLOB sources CONFIGURE_DEPENDS ${floor}/*.cpp)
@@ -37,14 +48,18 @@ function(tokenheap_add_floor_tests floor)
   endif()
   add_executable(tests_${floor} ${sources})
   target_link_libraries(tests_${floor} PRIVATE tests_main ${ARGN})
+  if(TOKENHEAP_PRECOMPILE)
+    target_precompile_headers(tests_${floor} REUSE_FROM tests_precompiled)
+  endif()
   foreach(source IN LISTS sources)
     cmake_path(GET source STEM name)
     add_test(NAME ${floor}.${name} COMMAND tests_${floor} --filenames-as-tags --warn NoTests "[#${name}]")
     set_tests_properties(${floor}.${name} PROPERTIES TIMEOUT 300 LABELS ${floor} SKIP_RETURN_CODE 77
       WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
-    # the long ones first, or the last of them runs alone
-    if(name MATCHES "^(caching_|group_waste|oracle|tier_|scrub|hash_chain|pinned_pool_schedules)")
+    # the long ones first, or the last of them runs alone; what enumerates is worth an optimiser's time
+    if(name MATCHES "${tokenheap_long_tests}")
       set_tests_properties(${floor}.${name} PROPERTIES COST 50)
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${TOKENHEAP_HOT_OPTIONS}" SKIP_PRECOMPILE_HEADERS ON)
     endif()
   endforeach()
 endfunction()
