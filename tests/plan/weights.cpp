@@ -44,6 +44,20 @@ TEST_CASE("published models weigh what their parts add up to", "[plan]") {
   CHECK(weighed(model_kit::llama3_70b(), bare(GiB)).devices == std::vector<std::uint64_t>{2 * 70'553'706'496ULL});
 }
 
+TEST_CASE("a checkpoint's own bits and groups are weighed; another format takes the usual ones", "[plan]") {
+  plan::model m = tiny();
+  m.weight_dtype = "awq", m.weight_bits = 4, m.weight_group = 64;
+  // 4 bits, and 16 + 4 for each 64: 276 / 64 bits for each of 2,000, and two bytes for each of 400
+  CHECK(weighed(m, ranks(1)).whole == 2 * 540 - 1 + 800);
+  m.weight_group = 0;
+  CHECK(weighed(m, ranks(1)).whole == 1040 + 800);  // 133 / 32 bits
+  m.weight_dtype = "gptq", m.weight_bits = 3, m.weight_group = 128;
+  CHECK(weighed(m, ranks(1)).whole == 788 + 800);  // 403 / 128 bits
+  plan::deployment d = ranks(1);
+  d.weight_dtype = "awq";
+  CHECK(weighed(m, d).whole == 1040 + 800);
+}
+
 TEST_CASE("each kind of split gives a device its share", "[plan]") {
   plan::model m = model_kit::dense("shares", {});
   const auto share = [&](split how, const plan::deployment& d) {

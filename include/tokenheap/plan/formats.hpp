@@ -26,7 +26,7 @@ struct weight_format {
 };
 
 /// All formats of weights. The scales that are counted in:
-/// fp8 one float32 for each 128 x 128; int8 one for each 4,096 (a row); awq and gptq 16 + 4 bits for each 128;
+/// fp8 one float32 for each 128 x 128; int8 one for each 4,096 (a row); awq and gptq 16 + 4 bits for each 128, or as `grouped`;
 /// nvfp4 8 bits for each 16; mxfp4 8 bits for each 32. What gguf costs only its own header says.
 inline constexpr weight_format weight_formats[] = {
     {"fp32", 32, 1, 0, true},   {"bf16", 16, 1, 1, true},   {"fp16", 16, 1, 1, true},
@@ -85,6 +85,14 @@ template <class Format, std::size_t N>
   std::string all;
   for (const Format& f : formats) all.append(all.empty() ? "" : " ").append(f.name);
   return all;
+}
+
+/// The format as a checkpoint has it, with `bits` for a weight and a scale and a zero point for each `group`; 0: as is usual.
+[[nodiscard]] constexpr weight_format grouped(weight_format f, std::size_t bits, std::size_t group) noexcept {
+  if (bits == 0 || group == 0) return f;
+  f.bits = static_cast<std::uint32_t>(bits * group + 16 + bits);
+  f.over = static_cast<std::uint32_t>(group);
+  return f;
 }
 
 /// Bytes of so many weights; `pruned`: two of four are kept, each with two bits that say which. Requires numbers < 2^96

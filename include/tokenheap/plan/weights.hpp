@@ -61,13 +61,13 @@ namespace detail {
 
 /// What each part weighs in one format; the sum is scaled by `by / over`.
 struct weighing {
-  const weight_format* quantised;
-  const weight_format* plain;
+  weight_format quantised;
+  weight_format plain;
   bool pruned = false;
 };
 
 [[nodiscard]] inline wide part_bytes(const weight_part& w, const weighing& how, wide numbers) noexcept {
-  return w.quantised ? weight_bytes(numbers, *how.quantised, how.pruned) : weight_bytes(numbers, *how.plain);
+  return w.quantised ? weight_bytes(numbers, how.quantised, how.pruned) : weight_bytes(numbers, how.plain);
 }
 
 [[nodiscard]] inline wide whole_bytes(const model& m, const weighing& how) noexcept {
@@ -86,14 +86,14 @@ struct weighing {
   return counts;
 }
 
-[[nodiscard]] inline weighing weighing_of(std::string_view name, std::string_view own, bool pruned) noexcept {
+[[nodiscard]] inline weighing weighing_of(const model& m, std::string_view name, std::string_view own, bool pruned) noexcept {
   // gguf says its sum alone: each number weighs the same
   static constexpr weight_format even{"gguf", 8, 1, 0, true};
   const weight_format* const chosen = name == "gguf" ? &even : find_format(weight_formats, name);
   const weight_format* const kept = find_format(weight_formats, own);
   const weight_format* plain = chosen;
   if (!chosen->plain) plain = kept->plain ? kept : find_format(weight_formats, "bf16");
-  return {chosen, plain, pruned};
+  return {name == own ? grouped(*chosen, m.weight_bits, m.weight_group) : *chosen, *plain, pruned};
 }
 
 }  // namespace detail
@@ -108,8 +108,8 @@ struct weighing {
 [[nodiscard]] inline reading<weight_sum> weigh(const model& m, const deployment& d) {
   const std::string_view own = plain_name(m.weight_dtype);
   const std::string_view name = d.weight_dtype.empty() ? own : plain_name(d.weight_dtype);
-  const detail::weighing how = detail::weighing_of(name, own, d.pruned_2_4);
-  const detail::weighing before = detail::weighing_of(own, own, false);
+  const detail::weighing how = detail::weighing_of(m, name, own, d.pruned_2_4);
+  const detail::weighing before = detail::weighing_of(m, own, own, false);
   reading<weight_sum> out;
   out.value.devices.resize(d.pipeline);
   const wide estimated = detail::whole_bytes(m, before), whole = detail::whole_bytes(m, how);
