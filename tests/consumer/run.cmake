@@ -13,10 +13,10 @@ endfunction()
 
 if(CASE STREQUAL "install")
   file(REMOVE_RECURSE ${WORK})
-  run("install" ${CMAKE_COMMAND} --install ${BUILD} --prefix ${installed})
+  run("install" ${CMAKE_COMMAND} --install ${BUILD} --prefix ${installed} --component tokenheap_dev)
   file(RENAME ${installed} ${moved})
   # nothing in the moved tree may remember where it came from
-  file(GLOB_RECURSE texts ${moved}/*.cmake ${moved}/*.pc)
+  file(GLOB_RECURSE texts ${moved}/*)
   foreach(text IN LISTS texts)
     file(READ ${text} content)
     foreach(place IN ITEMS ${ROOT} ${BUILD} ${WORK})
