@@ -6,10 +6,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <new>
-#include <utility>
 
+#include <tokenheap/adapt/torch_pools.hpp>
 #include <tokenheap/alloc/caching.hpp>
 #include <tokenheap/core/text.hpp>
 #include <tokenheap/policy/lock.hpp>
@@ -18,16 +17,13 @@ namespace tokenheap {
 inline namespace v0 {
 namespace adapt {
 
-/// The number of a graph pool as PyTorch writes it.
-using torch_pool_id = std::pair<unsigned long long, unsigned long long>;
-
 /// Serves PyTorch's calls: memory by device ordinal and stream handle, with one caching allocator for each device.
 ///
 /// For a shared object whose symbols PyTorch loads (`adapt/torch_symbols.hpp`). Kept: streams, `record_stream`, graph
 /// pools with their filters, the memory fraction, emptying the cache. Lost, because PyTorch asks its own allocator
-/// alone: its statistics, snapshot and history; ask `stats_of` and `last_error` here. The recommended route is a pool,
-/// `torch.cuda.MemPool(allocator.allocator())`: PyTorch then keeps its own cache, statistics and `record_stream` above
-/// these segments.
+/// alone: its statistics, snapshot and history; `adapt/torch_report.hpp` writes ours in PyTorch's form. The recommended
+/// route is a pool, `torch.cuda.MemPool(allocator.allocator())`: PyTorch then keeps its own cache, statistics and
+/// `record_stream` above these segments.
 ///
 /// Requires  streams that PyTorch keeps (its own are never destroyed)
 /// Fails     null, as PyTorch expects it; the reason is `last_error()` of the thread
@@ -39,8 +35,8 @@ class torch_door {
  public:
   using heap = caching_allocator<Device, Policy>;
   using stream = typename Device::stream;
-  using handle = decltype(stream::handle);
-  using filter = std::function<bool(handle)>;
+  using handle = typename heap::handle;
+  using filter = typename torch_pools<heap>::filter;
   static constexpr int most_devices = 64;
 
   explicit torch_door(const caching_options& with = {.name = "torch"}) noexcept : with_(with) {}
@@ -61,28 +57,23 @@ class torch_door {
   [[nodiscard]] void* allocate(ssize_t bytes, int ordinal, handle on) noexcept {
     if (bytes <= 0) return nullptr;
     per_device* const d = at(ordinal);
-    stream s{};
-    if (d == nullptr || !is_known(*d, on, s)) return nullptr;
+    if (d == nullptr) return nullptr;
     shortage why;
-    current() = on;
-    const allocation a = d->memory.allocate(s, device_request{.bytes = static_cast<std::size_t>(bytes)}, &why);
+    torch_pools<heap>::ask_for(on);
+    const allocation a = d->memory.allocate_on(on, device_request{.bytes = static_cast<std::size_t>(bytes)}, &why);
     if (!a) describe(why, error_text(), error_room);
     return a.data;
   }
   void deallocate(void* p, ssize_t bytes, int ordinal, handle on) noexcept {
     per_device* const d = p == nullptr ? nullptr : made(ordinal);
-    if (d == nullptr) return;
-    const allocation a{p, static_cast<std::size_t>(bytes)};
-    // a stream that the driver no longer knows (at exit) cannot run anything: the piece goes to the one that it came from
-    stream s{};
-    if (is_known(*d, on, s)) return d->memory.deallocate(s, a);
-    d->memory.deallocate(a);
+    if (d != nullptr) d->memory.deallocate_on(on, {p, static_cast<std::size_t>(bytes)});
   }
   /// Notes that another stream uses a tensor's memory.
   void record_stream(void* p, handle by) noexcept {
     per_device* const d = owner_of(p);
+    if (d == nullptr) return;
     stream s{};
-    if (d == nullptr || !is_known(*d, by, s)) return;
+    if (const device_status known = d->device.identify(by, s); !known) return say(to_text(known.error));
     if (const errc code = d->memory.record_stream({p, 0}, s); code != errc::ok) say(to_text(code));
   }
 
@@ -114,50 +105,16 @@ class torch_door {
   /// From now on the streams that `takes` says yes to allocate from this pool, until `end_pool`.
   void begin_pool(int ordinal, torch_pool_id id, filter takes) noexcept {
     per_device* const d = at(ordinal);
-    if (d == nullptr) return;
-    const locked hold(d->growth);
-    pool* mine = find(*d, id);
-    if (mine == nullptr) {
-      const result<std::uint32_t> number = d->memory.create_pool();
-      mine = number ? new (std::nothrow) pool{id, *number, {}, d->pools} : nullptr;
-      if (mine == nullptr) {
-        if (number) static_cast<void>(d->memory.release_pool(*number));
-        return say("no memory for a graph pool");
-      }
-      d->pools = mine;
-    } else if (mine->open) {
-      return say("a graph pool that is open already");
-    } else {
-      // PyTorch releases a pool once for each time that it began it
-      ++mine->uses;
-      static_cast<void>(d->memory.retain_pool(mine->number));
-    }
-    mine->takes = static_cast<filter&&>(takes);
-    const errc code = d->memory.begin_pool(mine->number, {&accepts, mine});
-    mine->open = code == errc::ok;
-    if (!mine->open) say(to_text(code));
+    if (d != nullptr) note(d->pools.begin(d->memory, id, static_cast<filter&&>(takes)));
   }
   void end_pool(int ordinal, torch_pool_id id) noexcept {
-    with_pool(ordinal, id, [](per_device& d, pool& p) {
-      if (!p.open) return say("a graph pool that is not open");
-      static_cast<void>(d.memory.end_pool(p.number));
-      p.open = false;
-      p.takes = {};
-    });
+    per_device* const d = made(ordinal);
+    if (d != nullptr) note(d->pools.end(d->memory, id));
   }
   /// One user of the pool less; after the last one its memory can go.
   void release_pool(int ordinal, torch_pool_id id) noexcept {
-    with_pool(ordinal, id, [](per_device& d, pool& p) {
-      --p.uses;
-      static_cast<void>(d.memory.release_pool(p.number));
-      if (p.uses != 0) return;
-      for (pool** at = &d.pools; *at != nullptr; at = &(*at)->next) {
-        if (*at != &p) continue;
-        *at = p.next;
-        delete &p;
-        return;
-      }
-    });
+    per_device* const d = made(ordinal);
+    if (d != nullptr) note(d->pools.release(d->memory, id));
   }
 
   /// What a device's allocator counts; zeros where nothing was asked of the device yet.
@@ -174,25 +131,13 @@ class torch_door {
   [[nodiscard]] static const char* last_error() noexcept { return error_text(); }
 
  private:
-  struct pool {
-    torch_pool_id id{};
-    std::uint32_t number = 0;
-    filter takes;
-    pool* next = nullptr;
-    std::size_t uses = 1;
-    bool open = false;
-  };
   struct per_device {
     per_device(int ordinal, const caching_options& with) noexcept : device(ordinal), memory(device, with) {}
-    ~per_device() {
-      while (pools != nullptr) delete std::exchange(pools, pools->next);
-    }
     per_device(const per_device&) = delete;
     per_device& operator=(const per_device&) = delete;
     Device device;
     heap memory;
-    mutex_lock growth;
-    pool* pools = nullptr;
+    torch_pools<heap> pools;
   };
   static constexpr std::size_t error_room = 512;
 
@@ -201,21 +146,10 @@ class torch_door {
     return text;
   }
   static void say(const char* what) noexcept { text_buffer(error_text(), error_room) << what; }
-  /// The stream of this thread's request: the pool's filter is asked about handles, and is told identities.
-  [[nodiscard]] static handle& current() noexcept {
-    thread_local handle mine{};
-    return mine;
-  }
-  static bool accepts(void* user, std::uint64_t) noexcept {
-    const filter& takes = static_cast<pool*>(user)->takes;
-    return !takes || takes(current());
+  static void note(const char* wrong) noexcept {
+    if (wrong != nullptr) say(wrong);
   }
 
-  [[nodiscard]] static bool is_known(per_device& d, handle on, stream& out) noexcept {
-    const device_status status = d.device.identify(on, out);
-    if (!status) say(to_text(status.error));
-    return static_cast<bool>(status);
-  }
   [[nodiscard]] per_device* made(int ordinal) noexcept {
     if (ordinal < 0 || ordinal >= most_devices) return say("no device of that number: 0 to 63"), nullptr;
     return devices_[ordinal].load(std::memory_order_acquire);
@@ -238,20 +172,6 @@ class torch_door {
     }
     return say("a pointer that is of no device here"), nullptr;
   }
-  [[nodiscard]] static pool* find(per_device& d, torch_pool_id id) noexcept {
-    pool* p = d.pools;
-    while (p != nullptr && p->id != id) p = p->next;
-    return p;
-  }
-  template <class Do>
-  void with_pool(int ordinal, torch_pool_id id, Do&& act) noexcept {
-    per_device* const d = made(ordinal);
-    if (d == nullptr) return;
-    const locked hold(d->growth);
-    if (pool* const p = find(*d, id); p != nullptr) return act(*d, *p);
-    say("a graph pool that was never begun");
-  }
-
   caching_options with_;
   mutex_lock making_;
   std::atomic<per_device*> devices_[most_devices] = {};

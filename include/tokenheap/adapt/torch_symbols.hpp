@@ -2,14 +2,20 @@
 #pragma once
 
 #include <tokenheap/adapt/torch.hpp>
+#include <tokenheap/adapt/torch_report.hpp>
 #include <tokenheap/device/cuda.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
 namespace adapt {
 
+/// Keeps the last 16,384 events of each device for the snapshot: half a megabyte, and 2 ns an event.
+struct torch_caching_policy : default_caching_policy {
+  using trace = device_ring_trace<trace_shape{.events = 16384}>;
+};
+
 /// The door that the symbols lead to.
-using cuda_torch_door = torch_door<cuda_device>;
+using cuda_torch_door = torch_door<cuda_device, torch_caching_policy>;
 
 }  // namespace adapt
 }  // namespace v0
@@ -72,4 +78,23 @@ TOKENHEAP_TORCH_SYMBOL inline std::size_t tokenheap_torch_stat(int device, int w
   if (which >= 0 && which < 4) return of[which].current;
   if (which >= 4 && which < 8) return of[which - 4].peak;
   return which == 8 ? all.num_ooms : ~std::size_t{0};
+}
+/// All numbers of a device under the keys of torch.cuda.memory_stats(), as JSON into `out`, terminated; returns the length
+/// of the whole, which is more than was written if it is no less than the capacity.
+TOKENHEAP_TORCH_SYMBOL inline std::size_t tokenheap_torch_memory_stats(int device, char* out, std::size_t capacity) {
+  return tokenheap::adapt::write_torch_stats(tokenheap::adapt::cuda_torch_door::here().stats_of(device), out, capacity);
+}
+TOKENHEAP_TORCH_SYMBOL inline void tokenheap_torch_reset_peak_stats(int device) {
+  if (auto* const heap = tokenheap::adapt::cuda_torch_door::here().heap_of(device)) heap->reset_peaks();
+}
+TOKENHEAP_TORCH_SYMBOL inline void tokenheap_torch_reset_accumulated_stats(int device) {
+  if (auto* const heap = tokenheap::adapt::cuda_torch_door::here().heap_of(device)) heap->reset_accumulated();
+}
+/// Segments, pieces and last events of all devices into a file for https://docs.pytorch.org/memory_viz: JSON if its name
+/// ends in .json, else a pickle. 0, or a number that tokenheap_torch_error_text explains.
+TOKENHEAP_TORCH_SYMBOL inline int tokenheap_torch_snapshot(const char* path) {
+  return static_cast<int>(tokenheap::adapt::write_torch_snapshot(tokenheap::adapt::cuda_torch_door::here(), path));
+}
+TOKENHEAP_TORCH_SYMBOL inline const char* tokenheap_torch_error_text(int code) {
+  return tokenheap::to_text(static_cast<tokenheap::errc>(code));
 }

@@ -1,0 +1,103 @@
+#include <tokenheap/adapt/torch_pools.hpp>
+
+#include <support/catch.hpp>
+
+#include <string>
+#include <thread>
+
+#include <alloc/caching_kit.hpp>
+
+using namespace tokenheap;
+
+namespace {
+
+using rig = caching_kit::rig<caching_kit::checked_policy>;
+using heap = caching_allocator<sim_device, caching_kit::checked_policy>;
+using pools = adapt::torch_pools<heap>;
+
+std::uint32_t pool_of(heap& gpu, allocation a) {
+  std::uint32_t found = ~0U;
+  gpu.for_each_piece([&](const device_segment& g, std::size_t at, std::size_t, piece_state) {
+    if (at == address_of(a.data)) found = g.pool;
+  });
+  return found;
+}
+allocation take(rig& r, std::size_t stream) {
+  pools::ask_for(r.streams[stream].handle);
+  return r.gpu().allocate(r.streams[stream], {.bytes = 1 * MiB});
+}
+
+}  // namespace
+
+TEST_CASE("a filter of handles decides, on the thread that asks, which requests a graph pool serves") {
+  rig r;
+  pools mine;
+  const auto one = r.streams[0].handle;
+  CHECK(mine.begin(r.gpu(), {0, 7}, [one](pools::handle s) { return s == one; }) == nullptr);
+  const allocation inside = take(r, 0), outside = take(r, 1);
+  CHECK(pool_of(r.gpu(), inside) != 0);
+  CHECK(pool_of(r.gpu(), outside) == 0);
+  allocation elsewhere;
+  std::thread other([&] { elsewhere = take(r, 0); });
+  other.join();
+  CHECK(pool_of(r.gpu(), elsewhere) == pool_of(r.gpu(), inside));
+  CHECK(mine.end(r.gpu(), {0, 7}) == nullptr);
+  const allocation later = take(r, 0);
+  CHECK(pool_of(r.gpu(), later) == 0);
+  for (const allocation a : {inside, outside, elsewhere, later}) r.gpu().deallocate(a);
+  CHECK(mine.release(r.gpu(), {0, 7}) == nullptr);
+}
+
+TEST_CASE("PyTorch releases a pool as often as it began it; what comes out of turn is named") {
+  rig r;
+  pools mine;
+  const adapt::torch_pool_id id{3, 0};
+  CHECK(mine.end(r.gpu(), id) == std::string("a graph pool that was never begun"));
+  CHECK(mine.release(r.gpu(), id) == std::string("a graph pool that was never begun"));
+  CHECK(mine.begin(r.gpu(), id, {}) == nullptr);
+  CHECK(mine.begin(r.gpu(), id, {}) == std::string("a graph pool that is open already"));
+  const allocation a = take(r, 2);
+  const std::uint32_t number = pool_of(r.gpu(), a);
+  CHECK(number != 0);
+  CHECK(r.gpu().pool_uses(number) == 1);
+  CHECK(mine.end(r.gpu(), id) == nullptr);
+  CHECK(mine.end(r.gpu(), id) == std::string("a graph pool that is not open"));
+  CHECK(mine.begin(r.gpu(), id, {}) == nullptr);
+  CHECK(r.gpu().pool_uses(number) == 2);
+  CHECK(mine.end(r.gpu(), id) == nullptr);
+  r.gpu().deallocate(a);
+  CHECK(mine.release(r.gpu(), id) == nullptr);
+  CHECK(r.gpu().pool_uses(number) == 1);
+  CHECK(mine.release(r.gpu(), id) == nullptr);
+  CHECK(mine.release(r.gpu(), id) == std::string("a graph pool that was never begun"));
+  CHECK(r.gpu().trim() != 0);
+}
+
+TEST_CASE("two pools that are open at once: a filter that says no leaves its pool empty") {
+  rig r;
+  pools mine;
+  CHECK(mine.begin(r.gpu(), {0, 1}, {}) == nullptr);
+  CHECK(mine.begin(r.gpu(), {0, 2}, [](pools::handle) { return false; }) == nullptr);
+  const allocation a = take(r, 0);
+  CHECK(pool_of(r.gpu(), a) != 0);
+  CHECK(mine.end(r.gpu(), {0, 1}) == nullptr);
+  const allocation b = take(r, 0);
+  CHECK(pool_of(r.gpu(), b) == 0);
+  r.gpu().deallocate(b);
+  CHECK(mine.end(r.gpu(), {0, 2}) == nullptr);
+  CHECK(mine.release(r.gpu(), {0, 2}) == nullptr);
+  r.gpu().deallocate(a);
+  CHECK(mine.release(r.gpu(), {0, 1}) == nullptr);
+}
+
+TEST_CASE("a pool released while it is open is closed first, so that nobody asks a filter that is gone") {
+  rig r;
+  pools mine;
+  CHECK(mine.begin(r.gpu(), {9, 9}, {}) == nullptr);
+  CHECK(mine.release(r.gpu(), {9, 9}) == nullptr);
+  const allocation a = take(r, 0);
+  CHECK(pool_of(r.gpu(), a) == 0);
+  r.gpu().deallocate(a);
+  CHECK(mine.begin(r.gpu(), {9, 9}, {}) == nullptr);
+  CHECK(mine.end(r.gpu(), {9, 9}) == nullptr);
+}
