@@ -1,0 +1,2 @@
+// libtokenheap_c.so: the C interface as a shared library. See docs/c.md.
+#include <tokenheap/adapt/c_library.hpp>

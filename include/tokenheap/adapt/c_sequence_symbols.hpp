@@ -1,0 +1,161 @@
+// The functions of c_kv.h that are about sequences and events.
+#pragma once
+
+#include <tokenheap/adapt/c_kv_symbols.hpp>
+
+namespace tokenheap {
+inline namespace v0 {
+namespace adapt {
+
+/// Runs a call of a sequence that answers with an `errc`, about `n` tokens.
+template <class Call>
+[[nodiscard]] th_status c_on_sequence(const th_sequence* sequence, std::size_t n, Call&& call) noexcept {
+  c_sequence* const s = c_find<c_sequence>(sequence);
+  if (s == nullptr) return c_last_reason().status;
+  const std::uint64_t noted = c_noted();
+  return c_answer_growth(*s, call(*s), noted, n);
+}
+
+// ---- sequences
+
+TOKENHEAP_C_SYMBOL th_sequence* th_sequence_open(th_pool* pool, const uint32_t* prompt, size_t n,
+                                                 const th_sequence_options* options) noexcept {
+  const c_question asked(pool, prompt, n, options);
+  if (asked.pool == nullptr) return nullptr;
+  failure why{};
+  c_sequence* const made = asked.pool->open_sequence(asked.prompt, asked.with, why);
+  return made != nullptr ? c_hand_out<th_sequence>(made) : (static_cast<void>(c_refuse(why)), nullptr);
+}
+TOKENHEAP_C_SYMBOL th_sequence* th_pool_pin(th_pool* pool, const uint32_t* prompt, size_t n,
+                                            const th_sequence_options* options) noexcept {
+  c_question asked(pool, prompt, n, options);
+  if (asked.pool == nullptr) return nullptr;
+  asked.with.recompute_last = false;
+  asked.with.read_cache = true;
+  asked.with.partial = false;
+  asked.with.lookahead = asked.with.expected_tokens = 0;
+  asked.with.fit = kv::admit::prompt;
+  const bool alone = asked.with.share == kv::share_scope::request;
+  // others may evict between the two looks: then what is left is held
+  constexpr int most_looks = 8;
+  for (int looks = 1;; ++looks) {
+    const std::size_t found = alone ? 0 : asked.pool->match(asked.prompt, asked.with.shared_key(0));
+    failure why{.code = errc::invalid_argument, .pool = asked.pool->name(), .what = "published tokens of a prompt", .need = n,
+                .fix = "pin what was published: one whole block at least"};
+    c_sequence* const made = found == 0 ? nullptr : asked.pool->open_sequence(asked.prompt.first(found), asked.with, why);
+    if (made == nullptr && found != 0 && why.code == errc::out_of_memory && looks != most_looks) continue;
+    if (made == nullptr) return static_cast<void>(c_refuse(why)), nullptr;
+    if (made->stats().cached_tokens == found) return c_hand_out<th_sequence>(made);
+    delete made;
+  }
+}
+TOKENHEAP_C_SYMBOL th_status th_sequence_close(th_sequence* sequence) noexcept {
+  const c_sequence* const s = c_find<c_sequence>(sequence);
+  return s == nullptr ? c_last_reason().status : c_close<c_sequence>(sequence, s->pool.name());
+}
+TOKENHEAP_C_SYMBOL th_status th_pool_unpin(th_sequence* pin) noexcept { return th_sequence_close(pin); }
+TOKENHEAP_C_SYMBOL th_status th_sequence_grow(th_sequence* sequence, size_t n) noexcept {
+  return c_on_sequence(sequence, n, [&](c_sequence& s) { return s.grow(n); });
+}
+TOKENHEAP_C_SYMBOL th_status th_sequence_append(th_sequence* sequence, const uint32_t* tokens, size_t n) noexcept {
+  if (const th_status no = c_check_list(tokens, n, "tokens to be added"); no != th_ok) return no;
+  return c_on_sequence(sequence, n, [&](c_sequence& s) { return s.append({tokens, n}); });
+}
+TOKENHEAP_C_SYMBOL th_status th_sequence_publish(th_sequence* sequence, size_t written) noexcept {
+  return c_on_sequence(sequence, written, [&](c_sequence& s) { return s.publish(written); });
+}
+TOKENHEAP_C_SYMBOL th_status th_sequence_rewind(th_sequence* sequence, size_t n) noexcept {
+  return c_on_sequence(sequence, n, [&](c_sequence& s) { return s.rewind(n); });
+}
+TOKENHEAP_C_SYMBOL th_sequence* th_sequence_fork(th_sequence* sequence) noexcept {
+  c_sequence* const s = c_find<c_sequence>(sequence);
+  if (s == nullptr) return nullptr;
+  failure why{};
+  c_sequence* const made = s->fork(why);
+  return made != nullptr ? c_hand_out<th_sequence>(made) : (static_cast<void>(c_refuse(why)), nullptr);
+}
+TOKENHEAP_C_SYMBOL th_status th_sequence_blocks(th_sequence* sequence, size_t first, uint32_t* out, size_t room,
+                                                size_t* count) noexcept {
+  const c_sequence* const s = c_find<c_sequence>(sequence);
+  if (s == nullptr) return c_last_reason().status;
+  const std::span<const kv::block_id> all = s->blocks();
+  if (count != nullptr) *count = all.size();
+  if (room == 0) return count != nullptr ? th_ok : c_refuse_null("where a count goes");
+  if (out == nullptr) return c_refuse_null("room for ids of blocks");
+  const std::size_t wanted = first < all.size() ? all.size() - first : 0;
+  if (wanted > room) {
+    return c_refuse({.code = errc::too_large, .pool = s->pool.name(), .what = "ids of a sequence's blocks", .need = wanted,
+                     .limit = room, .fix = "give more room: the count says how many there are"});
+  }
+  for (std::size_t at = 0; at != wanted; ++at) out[at] = all[first + at];
+  return th_ok;
+}
+TOKENHEAP_C_SYMBOL th_status th_sequence_stats_of(th_sequence* sequence, th_sequence_stats* out) noexcept {
+  const c_sequence* const s = c_find<c_sequence>(sequence);
+  return s == nullptr ? c_last_reason().status : c_write(s->stats(), out, "th_sequence_stats");
+}
+
+// ---- events
+
+TOKENHEAP_C_SYMBOL th_feed* th_feed_open(th_pool* pool, const th_feed_options* options) noexcept {
+  c_pool* const p = c_find<c_pool>(pool);
+  th_feed_options with;
+  if (p == nullptr || c_read(options, with, "th_feed_options") != th_ok) return nullptr;
+  if (!p->tells_events()) {
+    static_cast<void>(c_refuse({.code = errc::unsupported, .pool = p->name(), .what = "events of a pool",
+                                .fix = "open the pool with `events` set"}));
+    return nullptr;
+  }
+  result<kv::event_feed> opened =
+      kv::event_feed::open({.bytes = with.bytes == 0 ? 64 * KiB : static_cast<std::size_t>(with.bytes), .name = p->name()});
+  if (!opened) return static_cast<void>(c_refuse(opened.why())), nullptr;
+  if (with.resume != 0) opened->resume(with.resume_at);
+  return c_hand_out<th_feed>(new (std::nothrow) c_feed(*p, static_cast<kv::event_feed&&>(*opened)));
+}
+TOKENHEAP_C_SYMBOL th_status th_feed_close(th_feed* feed) noexcept {
+  const c_feed* const f = c_find<c_feed>(feed);
+  return f == nullptr ? c_last_reason().status : c_close<c_feed>(feed, f->pool.name());
+}
+
+/// An event of the library as C sees it.
+[[nodiscard]] inline th_event c_event_of(const kv::event& e) noexcept {
+  th_event out{};
+  out.number = e.number;
+  out.kind = static_cast<std::uint32_t>(e.kind) + th_event_stored;
+  out.why = static_cast<std::uint32_t>(e.why);
+  out.snapshot = e.snapshot;
+  out.at_root = e.at_root;
+  out.tenant = e.tenant;
+  out.keyed = e.keyed;
+  out.adapter = e.adapter;
+  out.parent = {e.parent.low, e.parent.high};
+  out.block_tokens = e.block_tokens;
+  out.names = reinterpret_cast<const th_hash*>(e.names.data());
+  out.name_count = e.names.size();
+  out.tokens = e.tokens.data();
+  out.token_count = e.tokens.size();
+  return out;
+}
+static_assert(static_cast<int>(kv::event_kind::cleared) + th_event_stored == th_event_cleared);
+
+TOKENHEAP_C_SYMBOL th_status th_feed_next(th_feed* feed, th_event* out) noexcept {
+  c_feed* const f = c_find<c_feed>(feed);
+  if (f == nullptr) return c_last_reason().status;
+  // first, so that no event is lost to a struct of a wrong size
+  if (const th_status no = c_write(th_event{}, out, "th_event"); no != th_ok) return no;
+  if (f->left.empty()) {
+    if (f->pool.poll(f->feed) == kv::feed_answer::failed) {
+      return c_refuse({.code = errc::out_of_memory, .pool = f->pool.name(), .what = "a snapshot of a pool's blocks",
+                       .fix = "free some memory, and ask again"});
+    }
+    f->left = f->feed.batch();
+  }
+  if (f->left.empty()) return th_ok;
+  const th_event next = c_event_of(f->left.first());
+  f->left.take_first();
+  return c_write(next, out, "th_event");
+}
+
+}  // namespace adapt
+}  // namespace v0
+}  // namespace tokenheap
