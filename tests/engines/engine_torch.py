@@ -3,9 +3,11 @@
 
     engine_torch.py LIB_DIR SOURCE_DIR      LIB_DIR holds libtokenheap_torch_cpu.so; 77 without PyTorch or without it
 
-One process for each allocator; they take turns, so that what else the machine does falls on all of them.
+One process of one thread for each allocator; they take turns, and processor time is what counts, so that what else the
+machine does falls on all of them alike.
 """
 
+import collections
 import ctypes
 import json
 import os
@@ -18,8 +20,10 @@ import threading
 import time
 
 COLUMNS = ("heap", "slabs", "ranges")
-REPEATS = int(os.environ.get("TOKENHEAP_ENGINE_REPEATS", "7"))
-LAYERS, WIDTH, HEADS, KV_HEADS, VOCABULARY, BATCH, PROMPT, TOKENS, SEED = 6, 512, 8, 2, 4096, 4, 64, 64, 17
+REPEATS = int(os.environ.get("TOKENHEAP_ENGINE_REPEATS", "5"))
+BATCH, PROMPT, TOKENS, SEED = 4, 64, 64, 17
+Shape = collections.namedtuple("Shape", "layers width hidden heads kv_heads vocabulary")
+SHAPE = Shape(layers=6, width=512, hidden=1376, heads=8, kv_heads=2, vocabulary=4096)
 
 
 def library(folder):
@@ -44,28 +48,28 @@ def resident(key):
     return 0
 
 
-def decoder():
+def decoder(of=SHAPE):
     """A decoder-only transformer of random weights: RMSNorm, rotary positions, grouped queries, SwiGLU, a cache of keys."""
     import torch
     from torch import nn
 
-    size = WIDTH // HEADS
+    size = of.width // of.heads
 
     class Attention(nn.Module):
         def __init__(self):
             super().__init__()
-            self.q = nn.Linear(WIDTH, HEADS * size, bias=False)
-            self.kv = nn.Linear(WIDTH, 2 * KV_HEADS * size, bias=False)
-            self.o = nn.Linear(HEADS * size, WIDTH, bias=False)
+            self.q = nn.Linear(of.width, of.heads * size, bias=False)
+            self.kv = nn.Linear(of.width, 2 * of.kv_heads * size, bias=False)
+            self.o = nn.Linear(of.heads * size, of.width, bias=False)
 
         def forward(self, x, turn, cache):
             batch, length, _ = x.shape
-            q = rotate(self.q(x).view(batch, length, HEADS, size).transpose(1, 2), turn)
-            k, v = self.kv(x).view(batch, length, 2 * KV_HEADS, size).transpose(1, 2).chunk(2, 1)
+            q = rotate(self.q(x).view(batch, length, of.heads, size).transpose(1, 2), turn)
+            k, v = self.kv(x).view(batch, length, 2 * of.kv_heads, size).transpose(1, 2).chunk(2, 1)
             k = rotate(k, turn)
             if cache is not None:
                 k, v = torch.cat((cache[0], k), 2), torch.cat((cache[1], v), 2)
-            each = HEADS // KV_HEADS
+            each = of.heads // of.kv_heads
             y = nn.functional.scaled_dot_product_attention(
                 q, k.repeat_interleave(each, 1), v.repeat_interleave(each, 1), is_causal=cache is None)
             return self.o(y.transpose(1, 2).reshape(batch, length, -1)), (k, v)
@@ -73,10 +77,10 @@ def decoder():
     class Layer(nn.Module):
         def __init__(self):
             super().__init__()
-            self.first, self.second = nn.RMSNorm(WIDTH), nn.RMSNorm(WIDTH)
+            self.first, self.second = nn.RMSNorm(of.width), nn.RMSNorm(of.width)
             self.attention = Attention()
-            self.gate, self.up = (nn.Linear(WIDTH, 1376, bias=False) for _ in range(2))
-            self.down = nn.Linear(1376, WIDTH, bias=False)
+            self.gate, self.up = (nn.Linear(of.width, of.hidden, bias=False) for _ in range(2))
+            self.down = nn.Linear(of.hidden, of.width, bias=False)
 
         def forward(self, x, turn, cache):
             y, cache = self.attention(self.first(x), turn, cache)
@@ -87,10 +91,10 @@ def decoder():
     class Decoder(nn.Module):
         def __init__(self):
             super().__init__()
-            self.embed = nn.Embedding(VOCABULARY, WIDTH)
-            self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
-            self.norm = nn.RMSNorm(WIDTH)
-            self.head = nn.Linear(WIDTH, VOCABULARY, bias=False)
+            self.embed = nn.Embedding(of.vocabulary, of.width)
+            self.layers = nn.ModuleList(Layer() for _ in range(of.layers))
+            self.norm = nn.RMSNorm(of.width)
+            self.head = nn.Linear(of.width, of.vocabulary, bias=False)
 
         def forward(self, tokens, caches=None):
             past = 0 if caches is None else caches[0][0].shape[2]
@@ -126,32 +130,38 @@ def generate(model, prompt, count=TOKENS):
         return torch.cat(made, 1), logits
 
 
-def prompt_of(device="cpu"):
+def prompt_of(of=SHAPE):
     import torch
 
-    return torch.randint(0, VOCABULARY, (BATCH, PROMPT), generator=torch.Generator().manual_seed(SEED)).to(device)
+    return torch.randint(0, of.vocabulary, (BATCH, PROMPT), generator=torch.Generator().manual_seed(SEED))
+
+
+def runs_of(model, prompt):
+    """What is compared: one pass over the prompt, and a greedy generation."""
+    import torch
+
+    def forward():
+        with torch.inference_mode():
+            return model(prompt)[0]
+
+    return {"forward": forward, "generate": lambda: generate(model, prompt)}
 
 
 def worker(folder, column):
     """Answers commands from standard input with one line of JSON each."""
     import torch
 
+    torch.set_num_threads(1)
     lib = library(folder)
     before = resident("VmRSS")
     assert lib.tokenheap_torch_cpu_install(column.encode(), 0) == 0
-    model, prompt = decoder(), prompt_of()
-
-    def forward():
-        with torch.inference_mode():
-            return model(prompt)[0]
-
-    runs = {"forward": forward, "generate": lambda: generate(model, prompt)}
+    runs = runs_of(decoder(), prompt_of())
     for line in sys.stdin:
         command, _, path = line.strip().partition(" ")
         if command in runs:
-            count, start = figures(lib)["allocations"], time.perf_counter()
+            count, start = figures(lib)["allocations"], time.process_time()
             made = runs[command]()
-            spent = time.perf_counter() - start
+            spent = time.process_time() - start
             if path:
                 torch.save(made, path)
             answer = {"seconds": spent, "allocations": figures(lib)["allocations"] - count}
@@ -161,8 +171,10 @@ def worker(folder, column):
 
 
 class Worker:
-    def __init__(self, folder, column):
-        self.process = subprocess.Popen([sys.executable, __file__, "--worker", folder, column], text=True,
+    """A process that answers commands with JSON, until its input ends."""
+
+    def __init__(self, script, *arguments):
+        self.process = subprocess.Popen([sys.executable, script, "--worker", *arguments], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, command):
@@ -189,11 +201,10 @@ def percent(above, of):
     return None if not of else round(100 * (above - of) / of, 2)
 
 
-def compare(folder):
-    """The rows of all columns against PyTorch's own allocator; True if every output was equal."""
+def take_turns(workers):
+    """What each worker made, counted in its first run and took in the others: outputs, allocations, medians of seconds."""
     import torch
 
-    workers = {name: Worker(folder, name) for name in ("own",) + COLUMNS}
     times, outputs, first = {}, {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         for turn in range(REPEATS + 1):
@@ -205,27 +216,36 @@ def compare(folder):
                         outputs[name, what], first[name, what] = torch.load(path), answer["allocations"]
                     else:
                         times.setdefault((name, what), []).append(answer["seconds"])
-        ends = {name: one.ask("figures") for name, one in workers.items()}
+    return outputs, first, {key: statistics.median(all_of) for key, all_of in times.items()}
+
+
+def compare(folder):
+    """The rows of all columns against PyTorch's own allocator; True if every output was equal."""
+    import torch
+
+    workers = {name: Worker(__file__, folder, name) for name in ("own",) + COLUMNS}
+    outputs, first, middle = take_turns(workers)
+    ends = {name: one.ask("figures") for name, one in workers.items()}
     for one in workers.values():
         one.end()
-    middle = {key: statistics.median(all_of) for key, all_of in times.items()}
-    asked, good = ends["heap"]["asked_peak"], True
+    own, good = ends["own"], True
     for name in COLUMNS:
+        ours, mib = ends[name], 1 << 20
         equal = all(is_equal(outputs["own", what], outputs[name, what]) for what in ("forward", "generate"))
         good &= equal
         slower = {what: percent(middle[name, what], middle["own", what]) for what in ("forward", "generate")}
-        ratio = lambda all_of: f"{all_of['resident_peak'] / 2**20:.0f}"
         print("ROW " + json.dumps({
-            "engine": "PyTorch, CPU tensors", "version": torch.__version__, "door": f"adapt/torch_cpu.hpp, {name}",
-            "what": f"decoder of {LAYERS} layers, {TOKENS} tokens for {BATCH} requests",
+            "engine": "PyTorch, CPU tensors", "version": torch.__version__, "door": f"adapt/torch_cpu.hpp, column {name}",
+            "what": f"decoder of {SHAPE.layers} layers, {TOKENS} tokens for {BATCH} requests",
             "output": "equal" if equal else "different", "allocations": first[name, "generate"],
-            "peak_bytes": ends[name]["held_peak"], "engine_peak_bytes": ends["own"]["held_peak"],
-            "waste_percent": percent(ends[name]["held_peak"], ends[name]["asked_peak"]),
-            "engine_waste_percent": percent(ends["own"]["held_peak"], asked), "overhead_percent": slower["generate"],
-            "note": f"forward alone {slower['forward']:+} %; resident peak {ratio(ends[name])} MiB, own {ratio(ends['own'])} MiB; "
-                    f"generate {middle[name, 'generate'] * 1000:.0f} ms, own {middle['own', 'generate'] * 1000:.0f} ms; "
-                    f"median of {REPEATS} turns, {torch.get_num_threads()} threads"}))
-        assert ends[name]["refused"] == 0 and ends[name]["live"] > 0
+            "peak_bytes": ours["held_peak"], "engine_peak_bytes": own["held_peak"],
+            "waste_percent": percent(ours["held_peak"], ours["asked_peak"]),
+            "engine_waste_percent": percent(own["held_peak"], ours["asked_peak"]), "overhead_percent": slower["generate"],
+            "note": f"forward alone {slower['forward']:+} %; generate {middle[name, 'generate'] * 1000:.0f} ms, own "
+                    f"{middle['own', 'generate'] * 1000:.0f} ms; resident peak of the process above its start "
+                    f"{ours['resident_peak'] / mib:.0f} MiB, own {own['resident_peak'] / mib:.0f} MiB; "
+                    f"one thread, processor time, median of {REPEATS} turns"}))
+        assert ours["refused"] == 0 and ours["live"] > 0
     return good
 
 

@@ -6,6 +6,7 @@
 
 import ctypes
 import json
+import os
 import pathlib
 import pickle
 import random
@@ -23,7 +24,7 @@ NUMBERS = ("max_split_size", "num_alloc_retries", "num_ooms", "num_oom_rejection
 
 
 def load(path):
-    lib = ctypes.CDLL(path)
+    lib = ctypes.CDLL(path, mode=os.RTLD_LOCAL | os.RTLD_DEEPBIND)  # its own runtime, whatever else the process has loaded
     lib.tokenheap_torch_malloc.restype = ctypes.c_void_p
     lib.tokenheap_torch_malloc.argtypes = [ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p]
     lib.tokenheap_torch_free.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p]
@@ -148,4 +149,5 @@ def main():
     print(f"door: 4000 random calls over 3 streams, seed {seed}: no overlap, all came back")
 
 
-main()
+if __name__ == "__main__":
+    main()
