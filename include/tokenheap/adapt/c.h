@@ -2,6 +2,7 @@
 // <tokenheap/adapt/c_library.hpp>.
 #pragma once
 
+#include <tokenheap/adapt/c_device.h>
 #include <tokenheap/adapt/c_kv.h>
 #include <tokenheap/adapt/c_source.h>
 #include <tokenheap/adapt/c_status.h>

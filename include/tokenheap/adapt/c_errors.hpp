@@ -7,6 +7,13 @@
 #include <tokenheap/core/result.hpp>
 #include <tokenheap/core/text.hpp>
 
+// a function of the interface: it is there whether the source file that includes it calls it or not
+#if defined(__GNUC__)
+#define TOKENHEAP_C_SYMBOL extern "C" __attribute__((visibility("default"), used)) inline
+#else
+#define TOKENHEAP_C_SYMBOL extern "C" inline
+#endif
+
 namespace tokenheap {
 inline namespace v0 {
 namespace adapt {

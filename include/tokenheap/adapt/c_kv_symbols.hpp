@@ -5,10 +5,6 @@
 
 #include <tokenheap/adapt/c_pools.hpp>
 
-#ifndef TOKENHEAP_C_SYMBOL
-#define TOKENHEAP_C_SYMBOL extern "C" __attribute__((visibility("default"), used)) inline
-#endif
-
 namespace tokenheap {
 inline namespace v0 {
 namespace adapt {

@@ -3,10 +3,6 @@
 
 #include <tokenheap/adapt/c_sources.hpp>
 
-#ifndef TOKENHEAP_C_SYMBOL
-#define TOKENHEAP_C_SYMBOL extern "C" __attribute__((visibility("default"), used)) inline
-#endif
-
 namespace tokenheap {
 inline namespace v0 {
 namespace adapt {

@@ -13,7 +13,11 @@
 #define TOKENHEAP_C_END
 #define TOKENHEAP_C_NOEXCEPT
 #endif
+#if defined(__GNUC__)
 #define TOKENHEAP_C_API __attribute__((visibility("default")))
+#else
+#define TOKENHEAP_C_API
+#endif
 
 /// What stands in `version` of every struct that has one. Fields are only ever added at the end of a struct.
 ///

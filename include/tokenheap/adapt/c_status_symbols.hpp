@@ -4,10 +4,6 @@
 #include <tokenheap/adapt/c_structs.hpp>
 #include <tokenheap/observe/error_codes.hpp>
 
-#ifndef TOKENHEAP_C_SYMBOL
-#define TOKENHEAP_C_SYMBOL extern "C" __attribute__((visibility("default"), used)) inline
-#endif
-
 namespace tokenheap {
 inline namespace v0 {
 namespace adapt {
