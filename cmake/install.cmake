@@ -37,7 +37,7 @@ foreach(part_and_need IN ITEMS plan:nlohmann_json redis:hiredis)
   install(FILES ${PROJECT_BINARY_DIR}/tokenheap-${part}.pc DESTINATION ${package_dir} COMPONENT tokenheap_dev)
 endforeach()
 
-# a distribution's own build installs below /usr
+# a distribution's own build installs below /usr, and so does CPack
 install(CODE "
   if(CMAKE_INSTALL_PREFIX STREQUAL \"/usr\")
     include(\"${PROJECT_SOURCE_DIR}/cmake/packaging/system_prefix.cmake\")

@@ -9,12 +9,3 @@ function(tokenheap_system_prefix folder)
     file(WRITE ${module} "${text}")
   endforeach()
 endfunction()
-
-# as a script of CPack: what it is about to pack
-if(CPACK_TEMPORARY_DIRECTORY)
-  file(GLOB folders LIST_DIRECTORIES true ${CPACK_TEMPORARY_DIRECTORY}/usr/share/pkgconfig
-    ${CPACK_TEMPORARY_DIRECTORY}/*/usr/share/pkgconfig)
-  foreach(folder IN LISTS folders)
-    tokenheap_system_prefix(${folder})
-  endforeach()
-endif()

@@ -1,4 +1,5 @@
 // What a program of a user is at its smallest; every way to get at the library builds and runs it.
+// [main]
 #include <tokenheap/tokenheap.hpp>
 
 int main() {
@@ -8,3 +9,4 @@ int main() {
   heap.deallocate(a);
   return given ? 0 : 1;
 }
+// [main]

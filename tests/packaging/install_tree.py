@@ -41,16 +41,25 @@ class install_tree(kit.packaging_test):
             self.build_by_find_package(self.prefix, "components")
         else:
             print("left out: the parts plan and redis; nlohmann-json or hiredis is not installed")
+        if os.path.isfile("/usr/local/cuda/include/cuda_runtime_api.h"):
+            self.build_by_find_package(self.prefix, "cuda")
+        else:
+            print("left out: the part cuda; no toolkit in /usr/local/cuda")
 
     def test_pkg_config_alone_is_enough(self):
         prefix = self.folder / "moved"  # without a blank, as makefiles need it
         shutil.copytree(self.prefix, prefix)
         self.build_by_pkg_config(prefix)
+        env = self.env | {"PKG_CONFIG_PATH": str(prefix / "share/pkgconfig")}
         for part, need in (("plan", "nlohmann_json"), ("redis", "hiredis")):
-            if subprocess.run(["pkg-config", "--exists", need], env=self.env).returncode == 0:
-                self.build_by_pkg_config(prefix, f"tokenheap-{part}", f"components/{part}.cpp")
-            else:
+            if subprocess.run(["pkg-config", "--exists", need], env=self.env).returncode != 0:
                 print(f"left out: tokenheap-{part}; pkg-config does not know {need}")
+            elif part == "redis":
+                self.build_by_pkg_config(prefix, "tokenheap-redis", "components/redis.cpp")
+            else:  # headers alone, and four seconds to compile: the find_package consumer does
+                flags = kit.run("pkg-config", "--cflags", "tokenheap-plan", env=env).split()
+                self.assertEqual([os.path.realpath(flag[2:]) for flag in flags if flag.startswith("-I")],
+                                 [os.path.realpath(prefix / "include")])
 
     def test_a_part_that_is_absent_fails_those_alone_who_need_it(self):
         def configure(wanted, *more):
