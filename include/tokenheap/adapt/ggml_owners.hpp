@@ -1,0 +1,92 @@
+// Who in a program asked ggml for memory, by the names that the dynamic linker knows.
+#pragma once
+
+#include <cstring>
+
+#include <tokenheap/observe/flame.hpp>
+
+namespace tokenheap {
+inline namespace v0 {
+namespace adapt {
+
+/// True for the path of a library of ggml itself: what stands above it on a stack is the one who asked.
+[[nodiscard]] inline bool is_ggml_module(const char* path) noexcept {
+  if (path == nullptr) return false;
+  const char* const slash = std::strrchr(path, '/');
+  return std::strncmp(slash == nullptr ? path : slash + 1, "libggml", 7) == 0;
+}
+
+/// Names the innermost function outside ggml's own libraries, without its parameters; else the innermost one of all.
+///
+/// Names need symbols that the dynamic linker knows (`-rdynamic` for a program's own); others are module and offset.
+inline void name_ggml_owner(void* const* frames, std::size_t depth, text_buffer& to) noexcept {
+  void* owner = depth == 0 ? nullptr : frames[0];
+  for (std::size_t k = 0; k != depth; ++k) {
+    Dl_info found{};
+    void* const inside = static_cast<unsigned char*>(frames[k]) - 1;
+    if (::dladdr(inside, &found) == 0 || is_ggml_module(found.dli_fname)) continue;
+    owner = frames[k];
+    break;
+  }
+  if (owner == nullptr) return static_cast<void>(to << "(unknown)");
+  char whole[512];
+  text_buffer name(whole, sizeof whole);
+  name_by_symbol(owner, name);
+  // "(anonymous namespace)::" begins with a parenthesis too: parameters are what stands behind a name
+  for (char* at = whole; *at != '\0'; ++at) {
+    if (*at == '(' && at != whole && std::strncmp(at, "(anonymous", 10) != 0) *at = '\0';
+    if (*at == '\0') break;
+  }
+  to << whole;
+}
+
+/// What one owner took: at the moment of the process's peak, now, and ever.
+struct ggml_owner {
+  char name[160] = {};
+  std::size_t peak_bytes = 0;  ///< of the peak of all owners together
+  std::size_t now_bytes = 0;
+  std::size_t now_pieces = 0;
+  std::size_t ever_pieces = 0;
+};
+
+/// Sums stacks up by owner; more owners than it has room for are counted in its last place.
+class ggml_owner_table {
+ public:
+  static constexpr std::size_t most = 32;
+
+  /// The place of the owner of this stack.
+  [[nodiscard]] ggml_owner& of(const sampled_stack& s) noexcept {
+    char name[sizeof(ggml_owner::name)];
+    text_buffer text(name, sizeof name);
+    name_ggml_owner(s.frames, s.depth, text);
+    for (std::size_t k = 0; k != count_; ++k)
+      if (std::strcmp(owners_[k].name, name) == 0) return owners_[k];
+    const bool full = count_ == most;
+    ggml_owner& o = owners_[full ? most - 1 : count_++];
+    std::memcpy(o.name, full ? "(others)" : name, full ? sizeof "(others)" : text.length() + 1);
+    return o;
+  }
+  /// Most bytes at the peak first, then most bytes now.
+  void sort() noexcept {
+    const auto before = [](const ggml_owner& a, const ggml_owner& b) {
+      return a.peak_bytes != b.peak_bytes ? a.peak_bytes > b.peak_bytes : a.now_bytes > b.now_bytes;
+    };
+    for (std::size_t a = 1; a < count_; ++a) {
+      for (std::size_t b = a; b != 0 && before(owners_[b], owners_[b - 1]); --b) {
+        const ggml_owner kept = owners_[b];
+        owners_[b] = owners_[b - 1];
+        owners_[b - 1] = kept;
+      }
+    }
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
+  [[nodiscard]] const ggml_owner& operator[](std::size_t k) const noexcept { return owners_[k]; }
+
+ private:
+  ggml_owner owners_[most] = {};
+  std::size_t count_ = 0;
+};
+
+}  // namespace adapt
+}  // namespace v0
+}  // namespace tokenheap
