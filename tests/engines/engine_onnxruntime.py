@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """ONNX Runtime on our memory: a model of random weights, equal to the last bit, through RegisterAllocator.
 
-    engine_onnxruntime.py LIB_DIR SOURCE_DIR      77 without ONNX Runtime, or without the program that was built for its header
+    engine_onnxruntime.py LIB_DIR SOURCE_DIR      77 without ONNX Runtime, or without its C header
+
+The program is tokenheap_onnxruntime of LIB_DIR, or is built here where onnxruntime_c_api.h is found: in ONNXRUNTIME_INCLUDE
+or in the system's folders. PyPI's wheel has the library alone; a header of another version does, from 1.18 on.
 """
 
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +57,27 @@ def model(path):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
+def program_of(folder, source, place):
+    """The program that was built with the library, or one that is built now; None without the header."""
+    name = "tokenheap_onnxruntime"
+    for path in (folder / name, folder / "bin" / name, folder.parent / "bin" / name):
+        if path.is_file():
+            return path
+    named = os.environ.get("ONNXRUNTIME_INCLUDE")
+    places = ([pathlib.Path(named)] if named else []) + [
+        pathlib.Path(root) / part for root in ("/usr/include", "/usr/local/include")
+        for part in ("onnxruntime", "onnxruntime/core/session", "")]
+    header = next((p for p in places if (p / "onnxruntime_c_api.h").is_file()), None)
+    compiler = shutil.which("g++")
+    if header is None or compiler is None:
+        return None
+    command = [compiler, "-std=c++20", "-O2", "-I", source / "include", "-isystem", header,
+               source / "examples/onnxruntime/session.cpp", "-o", place / name, "-ldl", "-lpthread"]
+    print("+", *command)
+    subprocess.run([str(c) for c in command], check=True)
+    return place / name
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     try:
@@ -60,14 +85,13 @@ def main():
         import onnxruntime
     except ImportError as e:
         skip(f"no {e.name}: pip install onnxruntime onnx")
-    name = "tokenheap_onnxruntime"
-    program = next((p for p in (folder / name, folder / "bin" / name, folder.parent / "bin" / name) if p.is_file()), None)
-    if program is None:
-        skip("tokenheap_onnxruntime is not built: no onnxruntime_c_api.h, which PyPI's onnxruntime does not ship")
     libraries = sorted((pathlib.Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so*"))
     if not libraries:
         skip(f"onnxruntime {onnxruntime.__version__} has no libonnxruntime.so of its own")
     with tempfile.TemporaryDirectory() as place:
+        program = program_of(folder, pathlib.Path(sys.argv[2]), pathlib.Path(place))
+        if program is None:
+            skip("no onnxruntime_c_api.h, which PyPI's onnxruntime does not ship: name its folder in ONNXRUNTIME_INCLUDE")
         path = pathlib.Path(place) / "layers.onnx"
         model(path)
         run = subprocess.run([program, libraries[0], path, str(ROWS), str(WIDTH), RUNS], capture_output=True, text=True)
