@@ -52,6 +52,44 @@ TEST_CASE("rounding", "[core]") {
   STATIC_REQUIRE(divide_up(1, 8) == 1);
   STATIC_REQUIRE(divide_up(8, 8) == 1);
   STATIC_REQUIRE(divide_up(all, 2) == all / 2 + 1);
+  STATIC_REQUIRE(larger(2, all) == all);
+  STATIC_REQUIRE(larger(all, 2) == all);
+  STATIC_REQUIRE(smaller(2, all) == 2);
+  STATIC_REQUIRE(smaller(all, 2) == 2);
+}
+
+TEST_CASE("bits and bytes of numbers", "[core]") {
+  for (unsigned at = 0; at < 64; ++at) {
+    const std::uint64_t bit = std::uint64_t{1} << at;
+    CHECK(trailing_zeros(bit) == at);
+    CHECK(highest_bit(bit) == at);
+    CHECK(trailing_zeros(all << at) == at);
+    CHECK(highest_bit(all >> (63 - at)) == at);
+  }
+  STATIC_REQUIRE(byte_swapped(std::uint32_t{0x01020384}) == 0x84030201);
+  STATIC_REQUIRE(byte_swapped(std::uint64_t{0x0102030405060788}) == 0x8807060504030201);
+}
+
+TEST_CASE("products of 128 bits", "[core]") {
+  struct row {
+    std::uint64_t a, b, high, low;
+  };
+  constexpr row rows[] = {
+      {0, all, 0, 0},
+      {1, all, 0, all},
+      {all, all, all - 1, 1},
+      {std::uint64_t{1} << 32, std::uint64_t{1} << 32, 1, 0},
+      {0xffffffff, 0xffffffff, 0, 0xfffffffe00000001},
+      {0xffffffff00000000, 0xffffffff, 0xfffffffe, 0x0000000100000000},
+      {0x123456789abcdef0, 0xfedcba9876543210, 0x121fa00ad77d7422, 0x236d88fe5618cf00},
+  };
+  for (const row& r : rows) {
+    std::uint64_t high = 7;
+    CHECK(multiply_wide(r.a, r.b, high) == r.low);
+    CHECK(high == r.high);
+    CHECK(multiply_wide(r.b, r.a, high) == r.low);
+    CHECK(high == r.high);
+  }
 }
 
 TEST_CASE("size arithmetic that does not fit is seen", "[core][bad]") {

@@ -6,6 +6,8 @@
 
 #if defined(TOKENHEAP_HAS_REDIS)
 
+#include <algorithm>
+
 #include "redis_kit.hpp"
 #include "tier_suite.hpp"
 

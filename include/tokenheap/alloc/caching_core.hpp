@@ -263,8 +263,8 @@ class caching_core {
   std::size_t pending_ = 0;      // bytes that other streams may still use
   std::size_t reserved_ = 0;     // bytes from the device; cached + pending + out, while no device call holds any
   std::uint32_t sleepers_ = 0;   // segments that sleep
-  [[no_unique_address]] typename Policy::counters counters_;
-  [[no_unique_address]] typename Policy::trace trace_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::counters counters_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::trace trace_;
 };
 
 }  // namespace v0

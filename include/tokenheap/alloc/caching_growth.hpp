@@ -1,7 +1,6 @@
 // The part of the caching allocator that takes segments and pages from the device and gives them back.
 #pragma once
 
-#include <algorithm>
 
 #include <tokenheap/alloc/caching_waits.hpp>
 #include <tokenheap/source/region_book.hpp>
@@ -53,7 +52,7 @@ class caching_growth : public caching_waits<Device, Policy> {
   // ---- fixed segments --------------------------------------------------------------------------------------------------
 
   [[nodiscard]] static constexpr std::size_t fixed_size(std::size_t size, bool large) noexcept {
-    if (!large) return std::max(size, shape.small_segment);
+    if (!large) return larger(size, shape.small_segment);
     return size < shape.own_segment ? shape.large_segment : align_up(size, shape.rounding);
   }
 
@@ -156,8 +155,8 @@ class caching_growth : public caching_waits<Device, Policy> {
   /// How much of a gap gets memory: steps of a few percent keep device calls rare where many small requests come.
   [[nodiscard]] std::size_t step_of(const site& at) const noexcept {
     const std::size_t share = align_down(segments_[pieces_[at.gap].segment].mapped / 32, page_);
-    const std::size_t step = std::max(std::min(share, shape.extent), page_);
-    return std::min(std::max(at.bytes, step), pieces_[at.gap].size);
+    const std::size_t step = larger(smaller(share, shape.extent), page_);
+    return smaller(larger(at.bytes, step), pieces_[at.gap].size);
   }
 
   /// The lowest place for a request in the segments of its shelf. Under the lock.
@@ -175,8 +174,8 @@ class caching_growth : public caching_waits<Device, Policy> {
         const std::size_t from = align_up(start, r.alignment);
         if (from > end || end - from < r.size || start >= best.start) continue;
         const std::size_t last = from + r.size;
-        const std::size_t bytes = last <= a.offset ? page_ : align_up(std::min(last, a.offset + a.size) - a.offset, page_);
-        best = {gap, ahead, behind, std::min(bytes, a.size), start};
+        const std::size_t bytes = last <= a.offset ? page_ : align_up(smaller(last, a.offset + a.size) - a.offset, page_);
+        best = {gap, ahead, behind, smaller(bytes, a.size), start};
       }
     }
     return best;
@@ -191,7 +190,7 @@ class caching_growth : public caching_waits<Device, Policy> {
       bytes = total_ + total_ / 8;
       if (addresses_ / 8 >= total_) bytes /= 64;
     }
-    bytes = std::max(align_up(bytes, page_), least);
+    bytes = larger(align_up(bytes, page_), least);
     // a request that can never have memory needs no addresses
     if (least < r.size || least > allowance() || (total_ != 0 && least > total_)) return {device_error::out_of_memory, 0};
     const std::uint32_t number = pieces_.spare(4) ? this->new_segment() : 0;
@@ -200,7 +199,7 @@ class caching_growth : public caching_waits<Device, Policy> {
     void* address = nullptr;
     device_status status = device_.reserve(bytes, 0, address);
     while (!status && status.error == device_error::out_of_memory && bytes > least) {
-      bytes = std::max(align_up(bytes / 2, page_), least);
+      bytes = larger(align_up(bytes / 2, page_), least);
       status = device_.reserve(bytes, 0, address);
     }
     lock_.lock();
@@ -260,7 +259,7 @@ class caching_growth : public caching_waits<Device, Policy> {
     while (done != bytes && status) {
       // extents end at multiples of their size, so that what lies beside them can be given back alone
       const std::size_t here = address + done;
-      const std::size_t piece = std::min(bytes - done, align_down(here, shape.extent) + shape.extent - here);
+      const std::size_t piece = smaller(bytes - done, align_down(here, shape.extent) + shape.extent - here);
       // a mapping is still here if the device once refused to take it away
       if (const std::size_t k = extents_.find(here); k != extents_.size()) status = unmap_range(here, extents_[k].size);
       if (status) status = extents_.reserve_one() ? map_extent(here, piece) : device_status{device_error::out_of_memory, 0};

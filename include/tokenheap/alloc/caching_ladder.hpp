@@ -33,7 +33,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
     if (!is_request(with.bytes, with.alignment)) [[unlikely]] return r;
     r.requested = with.bytes;
     r.size = this->size_of(with.bytes);
-    r.alignment = std::max(with.alignment, shape.granularity);
+    r.alignment = larger(with.alignment, shape.granularity);
     r.of = with.of;
     r.large = this->is_large(r.size);
     r.owner = with.owner != 0 ? with.owner : static_cast<std::uint16_t>(with.of);
@@ -65,7 +65,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
       this->give(n);
       return lock_.unlock(), allocation{};
     }
-    const auto slack = static_cast<std::uint32_t>(std::min<std::size_t>(given.size - r.requested, ~std::uint32_t{0}));
+    const auto slack = static_cast<std::uint32_t>(smaller(given.size - r.requested, ~std::uint32_t{0}));
     a.slack = slack;
     if (a.owner != r.owner) a.owner = r.owner;
     counters_.on_take(r.large, given.size, given.size - slack);
@@ -88,7 +88,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
         if (this->find(shelves_[shelf], r.size, r.alignment) != none) return true;
       }
     }
-    const std::size_t spare = std::min(this->allowance(), this->total_ > this->reserved_ ? this->total_ - this->reserved_ : 0);
+    const std::size_t spare = smaller(this->allowance(), this->total_ > this->reserved_ ? this->total_ - this->reserved_ : 0);
     const bool grows = this->kind_of(r.of) == segment_kind::growable;
     return (grows ? align_up(r.size, this->page_) : this->fixed_size(r.size, r.large)) <= spare;
   }
@@ -125,7 +125,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   }
 
   [[nodiscard]] allocation climb_device(request& r, shortage* why) noexcept {
-    if (r.size > std::min(options_.limit, this->total_ == 0 ? max_allocation : this->total_))
+    if (r.size > smaller(options_.limit, this->total_ == 0 ? max_allocation : this->total_))
       return refuse(r, errc::too_large, {}, "ask for less than the allocator's limit and the device's memory", why);
     growth_.lock();
     lock_.lock();
@@ -222,7 +222,7 @@ class caching_ladder : public caching_sleep<Device, Policy> {
   void collect(const request& r) noexcept {
     if (options_.collect_above <= 0 || this->total_ == 0) return;
     lock_.lock();
-    const std::size_t limit = std::min(options_.limit, this->total_);
+    const std::size_t limit = smaller(options_.limit, this->total_);
     const auto threshold = static_cast<std::size_t>(static_cast<double>(limit) * options_.collect_above);
     const std::size_t wanted = this->reserved_ + r.size;
     lock_.unlock();

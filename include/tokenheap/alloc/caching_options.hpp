@@ -103,7 +103,7 @@ struct default_caching_policy {
 [[nodiscard]] constexpr std::size_t round_to_division(std::size_t bytes, std::size_t granularity, unsigned divisions) noexcept {
   const std::size_t plain = align_up(bytes, granularity);
   if (divisions <= 1 || bytes <= granularity * divisions || is_power_of_two(bytes)) return plain;
-  const std::size_t power = std::size_t{1} << (63 - __builtin_clzll(bytes));
+  const std::size_t power = std::size_t{1} << highest_bit(bytes);
   const std::size_t step = power / divisions;
   // bytes are above granularity * divisions, so a step is at least half the granularity
   return align_up((bytes + step - 1) / step * step, granularity);

@@ -33,9 +33,9 @@ class caching_report : public caching_reclaim<Device, Policy> {
     all.pending_bytes = pending_;
     all.cached_bytes = this->cached();
     for (std::uint32_t k = 1; k != shelves_.end(); ++k) {
-      all.largest_free = std::max(all.largest_free, shelves_[k].lists.largest(pieces_.begin()));
+      all.largest_free = larger(all.largest_free, shelves_[k].lists.largest(pieces_.begin()));
       all.warm_bytes += shelves_[k].warm_size;
-      all.largest_free = std::max(all.largest_free, shelves_[k].warm_size);
+      all.largest_free = larger(all.largest_free, shelves_[k].warm_size);
     }
     return all;
   }
@@ -66,7 +66,7 @@ class caching_report : public caching_reclaim<Device, Policy> {
     if (code == errc::out_of_memory) static_cast<void>(device_.memory(memory));
     const locked hold(lock_);
     shortage s{.code = code, .device = status, .pool = options_.name, .ordinal = device_.ordinal(), .need = r.size,
-               .limit = std::min(options_.limit, this->total_), .device_free = memory.available, .largest_free = 0,
+               .limit = smaller(options_.limit, this->total_), .device_free = memory.available, .largest_free = 0,
                .reserved = reserved_, .cached = this->cached(), .pending = pending_, .top = {}, .fix = fix};
     if (r.shelf != 0) {
       this->settle(shelves_[r.shelf]);

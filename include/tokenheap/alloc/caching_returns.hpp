@@ -189,7 +189,7 @@ class caching_returns : public caching_report<Device, Policy> {
   }
 
   std::atomic<std::size_t> open_pools_{0};
-  [[no_unique_address]] typename Policy::guard guard_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::guard guard_;
 };
 
 }  // namespace v0

@@ -233,7 +233,7 @@ class caching_sleep : public caching_returns<Device, Policy> {
         continue;
       }
       const std::size_t next = extents_.behind(at);
-      const std::size_t bytes = (next != extents_.size() ? std::min(extents_[next].address, end) : end) - at;
+      const std::size_t bytes = (next != extents_.size() ? smaller(extents_[next].address, end) : end) - at;
       if (!runs_.ensure(run_count_ + 1)) return {device_error::out_of_memory, 0};
       if (const device_status status = this->map_range(at, bytes); !status) return status;
       runs_[run_count_++] = {.address = at, .bytes = bytes, .segment = r.segment};

@@ -107,8 +107,8 @@ class device_pieces {
 
   /// Has the neighbours of a piece brought near: a merge looks at both.
   void prefetch_neighbours(std::uint32_t n) const noexcept {
-    __builtin_prefetch(&nodes_[nodes_[n].left], 1);
-    __builtin_prefetch(&nodes_[nodes_[n].right], 1);
+    TOKENHEAP_PREFETCH_TO_WRITE(&nodes_[nodes_[n].left]);
+    TOKENHEAP_PREFETCH_TO_WRITE(&nodes_[nodes_[n].right]);
   }
 
   /// Finds a piece by its address: one that is out, or was given back a moment ago; or none.

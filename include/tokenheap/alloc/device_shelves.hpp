@@ -181,7 +181,7 @@ class device_shelves {
   grown_array<entry, Book> streams_;
   range_table<Book> table_;
   grown_array<shelf*, Book> shelves_;
-  [[no_unique_address]] Book book_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS Book book_;
   std::uint32_t stream_count_ = 1;
   std::uint32_t shelf_count_ = 1;
   // the stream of the call before; 0 is none

@@ -219,7 +219,7 @@ class front_caches {
   std::atomic<std::size_t> pauses_{0};
   std::atomic<std::size_t> diverted_{0};  // pieces that went straight back because of a pause
   pressure_callback then_;
-  [[no_unique_address]] typename Gpu::policy_type::guard guard_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Gpu::policy_type::guard guard_;
 };
 
 /// One thread's front of a caching allocator: a piece given back is at hand for the same request on the same stream.

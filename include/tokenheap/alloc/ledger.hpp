@@ -130,7 +130,7 @@ class ledger {
     const std::size_t old_capacity = capacity_;
     entries_ = fresh;
     capacity_ = wanted;
-    shift_ = 64 - static_cast<unsigned>(__builtin_ctzll(wanted));
+    shift_ = 64 - trailing_zeros(wanted);
     used_ = kept;
     for (std::size_t k = 0; k != old_capacity; ++k) {
       if (stays(old[k])) slot_of(old[k].address) = old[k];

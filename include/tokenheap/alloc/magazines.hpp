@@ -324,7 +324,7 @@ struct magazines {
     }
 
     std::uint64_t key_ = 0;
-    [[no_unique_address]] mutable Lock lock_;
+    TOKENHEAP_NO_UNIQUE_ADDRESS mutable Lock lock_;
     magazine* full_[class_count] = {};
     magazine* empty_ = nullptr;
     cache* all_ = nullptr;

@@ -119,7 +119,7 @@ class over {
  protected:
   ~over() = default;
 
-  [[no_unique_address]] Below below_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS Below below_;
 
  private:
   template <class Floor, class Self>

@@ -1,7 +1,6 @@
 // Pinned host memory of any size, reused in the order of streams.
 #pragma once
 
-#include <algorithm>
 
 #include <tokenheap/alloc/pinned_pool_options.hpp>
 #include <tokenheap/alloc/pinned_uses.hpp>
@@ -97,9 +96,9 @@ class pinned_pool {
     const range r = find(a, wrong);
     if (wrong != errc::ok || !map_.try_grow(r, bytes)) return false;
     const std::size_t before = map_.granted(a.size);
-    a.size = std::max(before, map_.granted(bytes));
+    a.size = larger(before, map_.granted(bytes));
     live_ += a.size - before;
-    peak_live_ = std::max(peak_live_, live_);
+    peak_live_ = larger(peak_live_, live_);
     return true;
   }
 
@@ -164,7 +163,7 @@ class pinned_pool {
     const std::size_t size = map_.granted(bytes);
     live_ += size;
     ++live_pieces_;
-    peak_live_ = std::max(peak_live_, live_);
+    peak_live_ = larger(peak_live_, live_);
     const allocation a{reinterpret_cast<void*>(r.offset), size};
     stats_.on_allocate(bytes, size);
     trace_.record({.kind = trace_kind::allocate, .address = a.data, .requested = bytes, .granted = size});
@@ -275,13 +274,13 @@ class pinned_pool {
     std::size_t step = need;
     {
       const locked hold(lock_);
-      const std::size_t room = with_.limit == 0 ? max_allocation : with_.limit - std::min(reserved_, with_.limit);
-      step = align_up(std::clamp(reserved_ / 8, std::min(with_.least_chunk, with_.chunk), with_.chunk), page);
+      const std::size_t room = with_.limit == 0 ? max_allocation : with_.limit - smaller(reserved_, with_.limit);
+      step = align_up(smaller(larger(reserved_ / 8, with_.least_chunk), with_.chunk), page);
       if (step < need || step > room) step = need;
       if (step > room) return {};
       reserved_ += step;
     }
-    const std::size_t start = std::max(alignment, shape.granularity);
+    const std::size_t start = larger(alignment, shape.granularity);
     allocation chunk = source_.allocate(step, start);
     if (chunk || step == need) return add(chunk, step, bytes, alignment);
     // what is left may still hold this one piece
@@ -296,7 +295,7 @@ class pinned_pool {
       if (!chunk) return {};
       if (map_.add(address_of(chunk.data), chunk.size) == errc::ok) {
         reserved_ += chunk.size;
-        peak_reserved_ = std::max(peak_reserved_, reserved_);
+        peak_reserved_ = larger(peak_reserved_, reserved_);
         ++grown_;
         return take(bytes, alignment);
       }
@@ -356,7 +355,7 @@ class pinned_pool {
     const std::size_t need = map_.granted(is_request(bytes, alignment) ? bytes : 0);
     if (f.code == errc::invalid_argument) {
       f.limit = max_allocation;
-    } else if (with_.limit != 0 && need > with_.limit - std::min(reserved_, with_.limit)) {
+    } else if (with_.limit != 0 && need > with_.limit - smaller(reserved_, with_.limit)) {
       f.code = need > with_.limit ? errc::too_large : errc::limit_reached;
       f.limit = with_.limit;
       f.fix = "raise pinned_pool_options::limit, or give pieces back";
@@ -389,9 +388,9 @@ class pinned_pool {
   std::size_t reserved_ = 0, live_ = 0, live_pieces_ = 0, peak_live_ = 0, peak_reserved_ = 0;
   std::size_t grown_ = 0, waited_ = 0, lost_uses_ = 0;
   failure last_failure_{};
-  [[no_unique_address]] typename Policy::stats stats_;
-  [[no_unique_address]] typename Policy::guard guard_;
-  [[no_unique_address]] typename Policy::trace trace_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::stats stats_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::guard guard_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::trace trace_;
 };
 
 static_assert(source<pinned_pool<>> && growable<pinned_pool<>> && trimmable<pinned_pool<>> && owner<pinned_pool<>>);

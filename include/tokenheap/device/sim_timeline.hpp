@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <vector>
 
 #include <tokenheap/device/sim_core.hpp>
@@ -64,7 +63,7 @@ class sim_timeline : public sim_core {
     --live_streams;
     if (!options.reuse_handles) return;
     auto at = free_slots_.end();
-    while (at != free_slots_.begin() && *std::prev(at) < slot) --at;
+    while (at != free_slots_.begin() && *(at - 1) < slot) --at;
     free_slots_.insert(at, slot);
   }
 

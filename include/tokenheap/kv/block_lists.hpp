@@ -70,7 +70,7 @@ class block_lists {
   /// The block that was added some turns after this one: a guess at who leaves then, for fetching it from far memory.
   [[nodiscard]] block_id fetch_after(block_id id) const noexcept {
     const block_id hint = rows_[id].hint;
-    __builtin_prefetch(rows_.first() + hint, 1);
+    TOKENHEAP_PREFETCH_TO_WRITE(rows_.first() + hint);
     return hint < blocks_ ? hint : 0;
   }
 

@@ -75,7 +75,7 @@ class event_stream {
     token* tokens = out != nullptr ? out->first_token() : nullptr;
     constexpr std::size_t ahead = 4;  // tokens were written past the caches
     for (; from != to; ++from) {
-      if (from + ahead < to) __builtin_prefetch(index.tokens_of(chain[from + ahead]));
+      if (from + ahead < to) TOKENHEAP_PREFETCH(index.tokens_of(chain[from + ahead]));
       const block_id id = chain[from];
       name = name_below(index, name, id);
       rows_[id] = {name, id, id, static_cast<std::uint32_t>(root), 0};
@@ -92,7 +92,7 @@ class event_stream {
     if (why == removal::cleared) return;
     constexpr std::size_t ahead = 8;
     for (std::size_t at = 0; at != n; ++at) {
-      if (at + ahead < n) __builtin_prefetch(rows_.first() + ids[at + ahead], 1);
+      if (at + ahead < n) TOKENHEAP_PREFETCH_TO_WRITE(rows_.first() + ids[at + ahead]);
       const block_id id = ids[at];
       if (leave(id)) tell_removed(rows_[id].name, why);
     }

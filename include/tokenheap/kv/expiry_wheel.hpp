@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include <tokenheap/concepts/kv.hpp>
+#include <tokenheap/core/allocation.hpp>
 #include <tokenheap/kv/block_lists.hpp>
 #include <tokenheap/kv/column.hpp>
 
@@ -45,7 +46,7 @@ class expiry_wheel {
   void add(block_id id, std::uint64_t tick) noexcept {
     due_[id] = tick;
     const std::uint64_t apart = tick ^ now_;
-    unsigned round = (63U - static_cast<unsigned>(__builtin_clzll(apart))) / 6;
+    unsigned round = highest_bit(apart) / 6;
     if (round >= rounds) round = rounds - 1;
     const unsigned slot = slot_of(tick, round);
     taken_[round] |= std::uint64_t{1} << slot;
@@ -101,7 +102,7 @@ class expiry_wheel {
       // from the slot behind this one on, once round
       const std::uint64_t bits = taken_[round];
       const std::uint64_t turned = at == slots - 1 ? bits : (bits >> (at + 1)) | (bits << (slots - 1 - at));
-      const std::uint64_t begins = (here + 1 + static_cast<unsigned>(__builtin_ctzll(turned))) << 6 * round;
+      const std::uint64_t begins = (here + 1 + trailing_zeros(turned)) << 6 * round;
       if (begins < stop) stop = begins;
     }
     return stop;

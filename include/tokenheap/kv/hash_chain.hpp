@@ -100,7 +100,7 @@ class hash_chain_index {
   }
 
   /// Fetches what removing a block will touch.
-  void prefetch(block_id id) const noexcept { __builtin_prefetch(rows_.first() + id + 1, 1); }
+  void prefetch(block_id id) const noexcept { TOKENHEAP_PREFETCH_TO_WRITE(rows_.first() + id + 1); }
 
   /// Makes a run of full blocks findable, each below the one before it, the first below `parent`.
   void publish(position parent, const block_id* run, std::size_t n) noexcept {
@@ -125,7 +125,7 @@ class hash_chain_index {
         attach(waiting);
       }
       rows_[self] = {name, parent, 0, 0, 0};
-      __builtin_prefetch(&buckets_[home(name)], 1);
+      TOKENHEAP_PREFETCH_TO_WRITE(&buckets_[home(name)]);
       parent = waiting = self;
     }
     if (waiting != 0) attach(waiting);
@@ -142,8 +142,8 @@ class hash_chain_index {
     constexpr std::size_t ahead = 6;
     // the oldest stands last in its bucket: first its bucket is fetched, then the row that stands before it
     for (std::size_t at = 0; at < n; ++at) {
-      if (at + 2 * ahead < n) __builtin_prefetch(&buckets_[home_of(ids[at + 2 * ahead])], 1);
-      if (at + ahead < n) __builtin_prefetch(&rows_[buckets_[home_of(ids[at + ahead])]], 1);
+      if (at + 2 * ahead < n) TOKENHEAP_PREFETCH_TO_WRITE(&buckets_[home_of(ids[at + 2 * ahead])]);
+      if (at + ahead < n) TOKENHEAP_PREFETCH_TO_WRITE(&rows_[buckets_[home_of(ids[at + ahead])]]);
       remove(ids[at]);
     }
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include <tokenheap/concepts/kv.hpp>
+#include <tokenheap/core/allocation.hpp>
 #include <tokenheap/kv/block_lists.hpp>
 #include <tokenheap/kv/column.hpp>
 #include <tokenheap/kv/expiry_wheel.hpp>
@@ -152,7 +153,7 @@ class hinted {
   void pop(block_id* out, std::size_t n, Seen&& seen) noexcept {
     for (std::size_t at = 0; at < n; ++at) {
       const block_id id = out[at] = victim();
-      __builtin_prefetch(rows_.first() + lists_.fetch_after(id), 1);
+      TOKENHEAP_PREFETCH_TO_WRITE(rows_.first() + lists_.fetch_after(id));
       static_cast<void>(remove(id));
       rows_[id].given = false;
       seen(id);
@@ -228,7 +229,7 @@ class hinted {
       if (++word == words) return block_lists::none;
       bits = taken_[word];
     }
-    return list_of(word * 64 + static_cast<unsigned>(__builtin_ctzll(bits)));
+    return list_of(word * 64 + trailing_zeros(bits));
   }
 
   void enter_list(block_id id) noexcept {

@@ -152,7 +152,7 @@ class pool_state : public block_states {
     while (n-- != 0) {
       const block_id id = chain[n];
       const block_id soon = chain[n < ahead ? 0 : n - ahead];
-      __builtin_prefetch(&states_[soon], 1);
+      TOKENHEAP_PREFETCH_TO_WRITE(&states_[soon]);
       row& at = states_[id];
       const std::uint32_t left = at.references - 1;
       if (left == (published_bit | sequence_bit)) {
@@ -341,7 +341,7 @@ class pool_state : public block_states {
 
   // the rows of evicted blocks lie anywhere; while the order is walked they are on their way
   [[nodiscard]] auto coming() noexcept {
-    return [this](block_id id) noexcept { index_.prefetch(id), __builtin_prefetch(&states_[id], 1); };
+    return [this](block_id id) noexcept { index_.prefetch(id), TOKENHEAP_PREFETCH_TO_WRITE(&states_[id]); };
   }
 
   void make_room(block_id* out, std::size_t n, std::uint32_t references, tenant_id payer) noexcept {
@@ -386,11 +386,11 @@ class pool_state : public block_states {
   pool_promises promises_;
   std::uint64_t requests_ = 0;
   block_memory memory_;
-  [[no_unique_address]] typename Policy::lock lock_;
-  [[no_unique_address]] typename Policy::guard guard_;
-  [[no_unique_address]] typename Policy::events events_;
-  [[no_unique_address]] typename Policy::scrub scrub_;
-  [[no_unique_address]] typename Policy::fence fence_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::lock lock_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::guard guard_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::events events_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::scrub scrub_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS typename Policy::fence fence_;
 };
 
 }  // namespace kv

@@ -96,17 +96,16 @@ class radix_index {
     for (std::size_t at = 0; at < n; ++at) {
       token* to = tokens_.first() + ids[at] * block_tokens_;
       for (const token* const end = tokens + block_tokens_; tokens != end; tokens += line, to += line) {
-        __builtin_prefetch(tokens + ahead);
-        write_past_caches(to, tokens);
+        TOKENHEAP_PREFETCH(tokens + ahead);
+        detail::copy_line_past_caches(to, tokens);
       }
     }
-    // such writes are not ordered by a lock that is let go
-    asm volatile("sfence" ::: "memory");
+    detail::order_copies_past_caches();
   }
   [[nodiscard]] const token* tokens_of(block_id id) const noexcept { return tokens_.first() + id * block_tokens_; }
 
   /// Fetches what removing a block will touch; fetching its tokens, too, makes the whole slower.
-  void prefetch(block_id id) const noexcept { __builtin_prefetch(rows_.first() + id + 1, 1); }
+  void prefetch(block_id id) const noexcept { TOKENHEAP_PREFETCH_TO_WRITE(rows_.first() + id + 1); }
 
   /// Makes a full block findable below `parent` and returns its position: its own, or that of an equal block.
   position publish(position parent, block_id id) noexcept {
@@ -275,14 +274,6 @@ class radix_index {
   }
   [[nodiscard]] std::uint32_t first_child(position at) const noexcept {
     return at & root_bit ? roots_.child(at & ~root_bit) : rows_[at].child;
-  }
-
-  static void write_past_caches(token* to, const token* from) noexcept {
-    for (int part = 0; part < 8; ++part, to += 2, from += 2) {
-      std::uint64_t two;
-      std::memcpy(&two, from, sizeof two);
-      asm volatile("movnti %1, %0" : "=m"(*reinterpret_cast<token(*)[2]>(to)) : "r"(two));
-    }
   }
 
   [[nodiscard]] bool is_duplicate(position at) const noexcept {

@@ -80,7 +80,7 @@ class s3_fifo {
   void pop(block_id* out, std::size_t n, Seen&& seen) noexcept {
     for (std::size_t at = 0; at < n; ++at) {
       const block_id id = out[at] = victim();
-      __builtin_prefetch(rows_.first() + lists_.fetch_after(id), 1);
+      TOKENHEAP_PREFETCH_TO_WRITE(rows_.first() + lists_.fetch_after(id));
       static_cast<void>(remove(id));
       rows_[id].uses = 0;
       seen(id);

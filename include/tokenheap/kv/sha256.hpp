@@ -4,10 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <smmintrin.h>
 
 #include <tokenheap/concepts/kv.hpp>
+#include <tokenheap/core/allocation.hpp>
 #include <tokenheap/kv/block_hash.hpp>
+
+#if TOKENHEAP_GNU && defined(__x86_64__)
+#include <smmintrin.h>
+#endif
 
 namespace tokenheap {
 inline namespace v0 {
@@ -44,7 +48,7 @@ inline void sha_portable(sha_state& state, const unsigned char* at, std::size_t 
   for (; blocks != 0; --blocks, at += 64) {
     std::uint32_t w[64];
     std::memcpy(w, at, 64);
-    for (int t = 0; t < 16; ++t) w[t] = __builtin_bswap32(w[t]);
+    for (int t = 0; t < 16; ++t) w[t] = byte_swapped(w[t]);
     for (int t = 16; t < 64; ++t) {
       const std::uint32_t late = sha_rotated(w[t - 2], 17) ^ sha_rotated(w[t - 2], 19) ^ (w[t - 2] >> 10);
       const std::uint32_t early = sha_rotated(w[t - 15], 7) ^ sha_rotated(w[t - 15], 18) ^ (w[t - 15] >> 3);
@@ -66,6 +70,8 @@ inline void sha_portable(sha_state& state, const unsigned char* at, std::size_t 
     for (int n = 0; n < 8; ++n) state.word[n] += v[n];
   }
 }
+
+#if TOKENHEAP_GNU && defined(__x86_64__)
 
 using sha_words = int __attribute__((vector_size(16)));
 
@@ -139,6 +145,16 @@ inline void sha_compress(sha_state& state, const unsigned char* at, std::size_t 
   sha_instructions ? sha_by_cpu(state, at, blocks) : sha_portable(state, at, blocks);
 }
 
+#else
+
+inline constexpr bool sha_instructions = false;
+
+inline void sha_compress(sha_state& state, const unsigned char* at, std::size_t blocks) noexcept {
+  sha_portable(state, at, blocks);
+}
+
+#endif
+
 }  // namespace detail
 
 /// SHA-256 of bytes that come in pieces: `add` each of them, then `finish` once.
@@ -173,7 +189,7 @@ class sha256 {
 
   /// Writes the 32 bytes of the digest; the object is used up.
   void finish(unsigned char* out) noexcept {
-    const std::uint64_t bits = __builtin_bswap64(total_ * 8);
+    const std::uint64_t bits = byte_swapped(total_ * 8);
     block_[held_++] = 0x80;
     if (held_ > sizeof block_ - sizeof bits) {
       std::memset(block_ + held_, 0, sizeof block_ - held_);
@@ -184,7 +200,7 @@ class sha256 {
     std::memcpy(block_ + sizeof block_ - sizeof bits, &bits, sizeof bits);
     detail::sha_compress(state_, block_, 1);
     for (std::size_t n = 0; n < 8; ++n) {
-      const std::uint32_t word = __builtin_bswap32(state_.word[n]);
+      const std::uint32_t word = byte_swapped(state_.word[n]);
       std::memcpy(out + 4 * n, &word, sizeof word);
     }
   }

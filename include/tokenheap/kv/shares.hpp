@@ -279,7 +279,7 @@ class shares {
   // its turn is over: others that are beyond their shares come first now
   [[nodiscard]] block_id take_first(place at) noexcept {
     const block_id id = lists_.first(at);
-    __builtin_prefetch(owners_.first() + lists_.fetch_after(id), 1);
+    TOKENHEAP_PREFETCH_TO_WRITE(owners_.first() + lists_.fetch_after(id));
     lists_.remove(id);
     owners_[id] = 0;
     --size_;

@@ -155,7 +155,7 @@ class stream_fence {
   lane lanes_[Lanes];
   column<row> rows_;
   std::size_t records_ = 0, waits_ = 0;
-  [[no_unique_address]] Lock lock_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS Lock lock_;
 };
 
 /// A fence that lets streams wait for one another instead of holding blocks back.

@@ -39,6 +39,30 @@ inline void copy_tokens(token* to, const token* from, std::size_t n) noexcept {
   for (std::size_t at = 0; at < n; ++at) to[at] = from[at];
 }
 
+namespace detail {
+
+// 16 tokens, a line of the cache, to where nobody reads soon: by stores that need not fetch the line first
+inline void copy_line_past_caches(token* to, const token* from) noexcept {
+#if TOKENHEAP_GNU && defined(__x86_64__)
+  for (int part = 0; part < 8; ++part, to += 2, from += 2) {
+    std::uint64_t two;
+    std::memcpy(&two, from, sizeof two);
+    asm volatile("movnti %1, %0" : "=m"(*reinterpret_cast<token(*)[2]>(to)) : "r"(two));
+  }
+#else
+  std::memcpy(to, from, 16 * sizeof(token));
+#endif
+}
+
+// such stores are not ordered by a lock that is let go
+inline void order_copies_past_caches() noexcept {
+#if TOKENHEAP_GNU && defined(__x86_64__)
+  asm volatile("sfence" ::: "memory");
+#endif
+}
+
+}  // namespace detail
+
 /// Copies the tokens of `n` whole blocks to where each block keeps its own.
 inline void copy_blocks(token* first, std::size_t block_tokens, const block_id* ids, std::size_t n,
                         const token* tokens) noexcept {
@@ -51,7 +75,7 @@ inline void copy_blocks(token* first, std::size_t block_tokens, const block_id* 
     return;
   }
   for (std::size_t at = 0; at < n; ++at, tokens += usual) {
-    __builtin_prefetch(tokens + ahead);
+    TOKENHEAP_PREFETCH(tokens + ahead);
     std::memcpy(first + ids[at] * usual, tokens, usual * sizeof(token));
   }
 }
@@ -89,11 +113,10 @@ struct mixed_hash {
   }
 
  private:
-  __extension__ typedef unsigned __int128 wide;  // nvcc takes no __extension__ before using
-
   [[nodiscard]] static std::uint64_t fold(std::uint64_t a, std::uint64_t b) noexcept {
-    const wide product = static_cast<wide>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+    std::uint64_t high = 0;
+    const std::uint64_t low = multiply_wide(a, b, high);
+    return low ^ high;
   }
 };
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include <tokenheap/concepts/kv.hpp>
+#include <tokenheap/core/allocation.hpp>
 #include <tokenheap/kv/block_hash.hpp>
 #include <tokenheap/kv/tokens.hpp>
 
@@ -17,8 +18,6 @@ namespace detail {
 
 // the algorithm by Yann Collet, in the names of its specification; plain words of 64 bits, which is enough for a block
 struct xxh3 {
-  __extension__ typedef unsigned __int128 wide;  // nvcc takes no __extension__ before using
-
   static constexpr std::uint64_t prime32_1 = 0x9e3779b1;
   static constexpr std::uint64_t prime32_2 = 0x85ebca77;
   static constexpr std::uint64_t prime32_3 = 0xc2b2ae3d;
@@ -49,8 +48,9 @@ struct xxh3 {
     return out;
   }
   [[nodiscard]] static hash128 product(std::uint64_t a, std::uint64_t b) noexcept {
-    const wide both = static_cast<wide>(a) * b;
-    return {static_cast<std::uint64_t>(both), static_cast<std::uint64_t>(both >> 64)};
+    hash128 both;
+    both.low = multiply_wide(a, b, both.high);
+    return both;
   }
   [[nodiscard]] static std::uint64_t fold(std::uint64_t a, std::uint64_t b) noexcept {
     const hash128 both = product(a, b);
@@ -72,7 +72,7 @@ struct xxh3 {
     }
     const std::uint32_t low = std::uint32_t{in[0]} << 16 | std::uint32_t{in[n >> 1]} << 24 | in[n - 1] |
                               static_cast<std::uint32_t>(n) << 8;
-    const std::uint32_t turned = __builtin_bswap32(low);
+    const std::uint32_t turned = byte_swapped(low);
     const std::uint32_t high = (turned << 13) | (turned >> 19);
     const std::uint64_t flip_low = std::uint64_t{half(secret, 0) ^ half(secret, 4)} + seed;
     const std::uint64_t flip_high = std::uint64_t{half(secret, 8) ^ half(secret, 12)} - seed;
@@ -80,7 +80,7 @@ struct xxh3 {
   }
 
   [[nodiscard]] static hash128 up_to_8(const unsigned char* in, std::size_t n, std::uint64_t seed) noexcept {
-    seed ^= std::uint64_t{__builtin_bswap32(static_cast<std::uint32_t>(seed))} << 32;
+    seed ^= std::uint64_t{byte_swapped(static_cast<std::uint32_t>(seed))} << 32;
     const std::uint64_t both = half(in, 0) + (std::uint64_t{half(in, n - 4)} << 32);
     hash128 m = product(both ^ ((secret[2] ^ secret[3]) + seed), prime64_1 + (std::uint64_t{n} << 2));
     m.high += m.low << 1;
@@ -96,7 +96,7 @@ struct xxh3 {
     m.low += (std::uint64_t{n} - 1) << 54;
     high ^= (secret[6] ^ secret[7]) + seed;
     m.high += high + (high & 0xffffffff) * (prime32_2 - 1);
-    m.low ^= __builtin_bswap64(m.high);
+    m.low ^= byte_swapped(m.high);
     hash128 h = product(m.low, prime64_2);
     h.high += m.high * prime64_2;
     return {avalanche(h.low), avalanche(h.high)};

@@ -22,6 +22,7 @@ static_assert(sizeof(registry_head) <= 64);
 // An inline variable would be one for each shared object where these are opened with RTLD_LOCAL and compiled by clang, or
 // by g++ with -flto. A symbol of the kind "unique" is one for the whole process, hidden visibility or not, and the only way
 // to have one in every build is to say so to the assembler. What holds it is never unloaded. The name carries the version.
+#if TOKENHEAP_GNU && defined(__ELF__)
 extern "C" {
 [[gnu::visibility("default")]] extern registry_head tokenheap_registry_v0;
 }
@@ -37,6 +38,12 @@ tokenheap_registry_v0:
   .popsection
   .endif
 )");
+#else
+// a DLL has one of its own
+extern "C" {
+inline registry_head tokenheap_registry_v0;
+}
+#endif
 
 /// The list that all registrations of the process share, also those of shared objects with hidden symbols.
 ///

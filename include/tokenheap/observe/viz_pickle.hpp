@@ -7,6 +7,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include <tokenheap/core/allocation.hpp>
 #include <tokenheap/kv/events_json.hpp>
 #include <tokenheap/observe/viz_walk.hpp>
 
@@ -59,7 +60,7 @@ class viz_pickle {
     if (value < 1U << 16) return byte('M'), little(value, 2);
     if (value < 1U << 31) return byte('J'), little(value, 4);
     // as many bytes as hold the value and its sign
-    const auto bits = static_cast<unsigned>(64 - __builtin_clzll(value));
+    const auto bits = highest_bit(value) + 1;
     const unsigned bytes = bits / 8 + 1;
     byte('\x8a'), little(bytes, 1), little(value, bytes);
   }

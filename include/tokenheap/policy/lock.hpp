@@ -1,12 +1,14 @@
 // Locks that a column of layers or a bundle can name.
 #pragma once
 
-#include <sched.h>
-
 #include <atomic>
 #include <mutex>
 
 #include <tokenheap/concepts/policy.hpp>
+
+#if __has_include(<sched.h>)
+#include <sched.h>
+#endif
 
 namespace tokenheap {
 inline namespace v0 {
@@ -28,12 +30,16 @@ class spin_lock {
   TOKENHEAP_NOINLINE void wait() noexcept {
     // reading until it looks free keeps the line shared instead of bouncing it between cores
     for (int round = 0; taken_.load(std::memory_order_relaxed); ++round) {
+#if TOKENHEAP_GNU && defined(__x86_64__)
       if (round < 64) {
         __builtin_ia32_pause();
-      } else {
-        // the holder may need this core to get on
-        ::sched_yield();
+        continue;
       }
+#endif
+#if __has_include(<sched.h>)
+      // the holder may need this core to get on
+      if (round >= 64) ::sched_yield();
+#endif
     }
   }
 

@@ -7,6 +7,10 @@
 #include <tokenheap/concepts/source.hpp>
 #include <tokenheap/core/allocation.hpp>
 
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
+
 namespace tokenheap {
 inline namespace v0 {
 
@@ -27,16 +31,25 @@ class host_source {
 
   [[nodiscard]] allocation allocate(std::size_t bytes, std::size_t alignment = default_alignment) noexcept {
     if (!is_request(bytes, alignment)) return {};
+#if defined(_WIN32)
+    // what was aligned goes back by a call of its own there, so all of it is
+    void* const memory = ::_aligned_malloc(bytes, alignment);
+#else
     void* memory = nullptr;
     if (alignment <= default_alignment) {
       memory = std::malloc(bytes);
     } else if (::posix_memalign(&memory, alignment, bytes) != 0) {
       return {};
     }
+#endif
     return memory == nullptr ? allocation{} : allocation{memory, bytes};
   }
 
+#if defined(_WIN32)
+  void deallocate(allocation a) noexcept { ::_aligned_free(a.data); }
+#else
   void deallocate(allocation a) noexcept { std::free(a.data); }
+#endif
 
   [[nodiscard]] static constexpr const char* name() noexcept { return "host"; }
 

@@ -1,8 +1,6 @@
 // Memory in whole pages from the kernel: huge, bound to a node, touched ahead, locked, fenced.
 #pragma once
 
-#include <algorithm>
-
 #include <pthread.h>
 
 #include <tokenheap/concepts/source.hpp>
@@ -122,7 +120,7 @@ class basic_page_source {
   /// Maps a region between its fences at its alignment, and nothing around it.
   [[nodiscard]] bool map(region& r, std::size_t alignment) noexcept {
     const bool in_huge = with_.huge != huge_pages::none && r.size >= two_mib;
-    const std::size_t step = std::max({alignment, page_, in_huge ? two_mib : page_});
+    const std::size_t step = larger(alignment, in_huge ? larger(two_mib, page_) : page_);
     // room to move the start up to the alignment; what is left over on both sides goes back at once
     const std::size_t total = r.size + 2 * fence() + (step - page_);
     int error = 0;
@@ -189,7 +187,7 @@ class basic_page_source {
   void touch(const region& r) noexcept {
     constexpr std::size_t most = 64;
     const std::size_t pages = r.size / page_;
-    const std::size_t threads = std::min<std::size_t>({with_.touch_threads, most, pages});
+    const std::size_t threads = smaller(smaller(with_.touch_threads, most), pages);
     share shares[most] = {};
     pthread_t running[most] = {};
     bool started[most] = {};

@@ -162,8 +162,6 @@ class vmm_source {
   };
 
   // <algorithm> would be half the weight of this header
-  [[nodiscard]] static constexpr std::size_t larger(std::size_t a, std::size_t b) noexcept { return a < b ? b : a; }
-  [[nodiscard]] static constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
   [[nodiscard]] static void* at(std::uintptr_t address) noexcept { return reinterpret_cast<void*>(address); }
 
   /// Maps pages until the piece has `size` bytes; on a refusal all of it is undone.
