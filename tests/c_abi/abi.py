@@ -50,9 +50,9 @@ def structs(text):
     for name, body in re.findall(r"typedef\s+struct\s+(\w+)\s*\{(.*?)\}\s*\w+\s*;", text, re.S):
         fields = []
         for line in filter(None, (part.strip() for part in body.split(";"))):
-            kind, star, field, count = re.fullmatch(r"(?:const\s+)?(\w+)\s*(\*?)\s*(\w+)(?:\[(\d+)\])?", line).groups()
+            kind, star, names = re.fullmatch(r"(?:const\s+)?(\w+)\s*(\*?)\s*(\w+(?:,\s*\w+)*)", line).groups()
             base = c_char_p if star and kind == "char" else c_void_p if star or kind in functions else made.get(kind) or PLAIN[kind]
-            fields.append((field, base * int(count) if count else base))
+            fields += [(field, base) for field in re.split(r",\s*", names)]
         made[name] = type(name, (ctypes.Structure,), {"_fields_": fields})
     return made
 

@@ -6,3 +6,4 @@
 #include <tokenheap/adapt/c_kv.h>
 #include <tokenheap/adapt/c_source.h>
 #include <tokenheap/adapt/c_status.h>
+#include <tokenheap/adapt/c_tier.h>
