@@ -8,7 +8,7 @@
 #include <malloc.h>
 
 #include <cstddef>
-#include <cstdio>
+#include <cstring>
 #include <string_view>
 
 #include <tokenheap/adapt/torch_cpu.hpp>
@@ -63,16 +63,11 @@ class counted_own final : public c10::Allocator {
  public:
   explicit counted_own(c10::Allocator* own) noexcept : own_(own) {}
 
-  c10::DataPtr allocate(std::size_t bytes) override {
-    c10::DataPtr p = own_->allocate(bytes);
-    if (p.get() == nullptr) return p;
-    counted_.on_allocate(bytes, held_by(p.get()));
-    const c10::Device device = p.device();
-    void* const memory = p.release_context();
-    return {memory, memory, &take_back, device};
-  }
-  c10::DeleterFnPtr raw_deleter() const override { return &take_back; }
-  void copy_data(void* to, const void* from, std::size_t bytes) const override { default_copy_data(to, from, bytes); }
+  // as in the adapter: which of them the interface has differs by version
+  c10::DataPtr allocate(std::size_t bytes) { return hand_out(bytes); }
+  c10::DataPtr allocate(std::size_t bytes) const { return hand_out(bytes); }
+  c10::DeleterFnPtr raw_deleter() const { return &take_back; }
+  void copy_data(void* to, const void* from, std::size_t bytes) const { std::memcpy(to, from, bytes); }
 
   [[nodiscard]] static counted_own*& here() noexcept {
     static counted_own* one = nullptr;
@@ -81,6 +76,14 @@ class counted_own final : public c10::Allocator {
   [[nodiscard]] counter_values values() const noexcept { return counted_.values(); }
 
  private:
+  [[nodiscard]] c10::DataPtr hand_out(std::size_t bytes) const {
+    c10::DataPtr p = own_->allocate(bytes);
+    if (p.get() == nullptr) return p;
+    counted_.on_allocate(bytes, held_by(p.get()));
+    const c10::Device device = p.device();
+    void* const memory = p.release_context();
+    return {memory, memory, &take_back, device};
+  }
   // a block of the C library is a word longer than what it lets its owner use
   [[nodiscard]] static std::size_t held_by(void* p) noexcept { return ::malloc_usable_size(p) + sizeof(std::size_t); }
   static void take_back(void* p) {
@@ -89,7 +92,7 @@ class counted_own final : public c10::Allocator {
   }
 
   c10::Allocator* own_;
-  shared_counters counted_;
+  mutable shared_counters counted_;
 };
 
 figures (*look)() = nullptr;

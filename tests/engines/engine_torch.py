@@ -111,7 +111,7 @@ def decoder(of=SHAPE):
 
     def rotate(x, turn):
         a, b = x[..., ::2], x[..., 1::2]
-        return torch.stack((a * turn[0] - b * turn[1], a * turn[1] + b * turn[0]), -1).flatten(-2)
+        return torch.stack((a * turn[0] - b * turn[1], a * turn[1] + b * turn[0]), -1).flatten(-2).type_as(x)
 
     torch.manual_seed(SEED)
     return Decoder().eval()

@@ -75,6 +75,12 @@ class torch_cpu_allocator final : public Interface {
     std::size_t asked;
   };
   static_assert(sizeof(front) <= alignment);
+  // the profiler takes signed numbers before PyTorch 2, unsigned ones since
+  struct sum {
+    std::size_t bytes;
+    operator std::size_t() const noexcept { return bytes; }
+    operator std::int64_t() const noexcept { return static_cast<std::int64_t>(bytes); }
+  };
 
   [[nodiscard]] data_pointer hand_out(std::size_t bytes) const {
     const auto device = data_pointer().device();  // the CPU
@@ -99,8 +105,8 @@ class torch_cpu_allocator final : public Interface {
   /// Found beside the device's type, in the namespace of the interface, if it is declared there.
   template <class Place>
   void tell_profiler(void* user, std::int64_t bytes, Place device) const {
-    if constexpr (requires { reportMemoryUsageToProfiler(user, bytes, std::size_t{}, std::size_t{}, device); }) {
-      reportMemoryUsageToProfiler(user, bytes, asked_.values().granted.current, std::size_t{}, device);
+    if constexpr (requires { reportMemoryUsageToProfiler(user, bytes, sum{}, sum{}, device); }) {
+      reportMemoryUsageToProfiler(user, bytes, sum{asked_.values().granted.current}, sum{}, device);
     }
   }
   [[noreturn]] void refuse(std::size_t bytes) const {
