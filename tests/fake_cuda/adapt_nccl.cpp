@@ -9,6 +9,8 @@
 #include <vector>
 
 #include <tokenheap/adapt/nccl_memory.hpp>
+#include <tokenheap/kv/block_pool.hpp>
+#include <tokenheap/source/vmm.hpp>
 
 using namespace tokenheap;
 using fake_cuda::runtime;
@@ -195,6 +197,30 @@ TEST_CASE("nccl: a growable class is registered where it has memory, each stretc
     REQUIRE(cache.wake(memory_class::kv));
   }
   REQUIRE(gpu.destroy_stream(s));
+  CHECK(cuda.machine.violations() == 0);
+}
+
+TEST_CASE("nccl: a KV pool on pages that ranks can share is one window, and a block is an offset into it") {
+  runtime cuda({.capacity = 1 * GiB});
+  ncclComm comm;
+  {
+    vmm_source<gpu_device> memory({.step = max_allocation});
+    const kv::layout shape{.layers = 4, .kv_heads = 8, .head_size = 64, .type = kv::dtype::float16, .block_tokens = 16};
+    auto pool = kv::block_pool<>::open({.blocks = 500}, shape, memory);
+    REQUIRE(pool);
+    CHECK(cuda.count("cuMemCreate") == 1);
+    list registered({.comm = &comm, .windows = true});
+    const std::size_t bytes = 500 * shape.block_stride();
+    REQUIRE(registered.add({pool->data(0), bytes}));
+    for (kv::block_id id = 0; id != 500; ++id) {
+      const list::registration* in = registered.find(pool->data(id), shape.block_bytes());
+      REQUIRE(in == &registered[0]);
+      CHECK(address_of(pool->data(id)) - address_of(in->address) == id * shape.block_stride());
+    }
+    CHECK(comm.live.size() == 1);
+    CHECK(comm.live[0]->bytes == bytes);
+  }
+  CHECK(comm.live.empty());
   CHECK(cuda.machine.violations() == 0);
 }
 
