@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """ONNX Runtime on our memory: a model of random weights, equal to the last bit, through RegisterAllocator.
 
-    engine_onnxruntime.py LIB_DIR SOURCE_DIR      77 without ONNX Runtime, or without its C header
+    engine_onnxruntime.py LIB_DIR SOURCE_DIR      77 without ONNX Runtime
 
 The program is tokenheap_onnxruntime of LIB_DIR, or is built here where onnxruntime_c_api.h is found: in ONNXRUNTIME_INCLUDE
-or in the system's folders. PyPI's wheel has the library alone; a header of another version does, from 1.18 on.
+or in the system's folders. PyPI's wheel has the library alone: then the slots beside this file serve.
 """
 
 import json
@@ -66,7 +66,7 @@ def program_of(folder, source, place):
     named = os.environ.get("ONNXRUNTIME_INCLUDE")
     places = ([pathlib.Path(named)] if named else []) + [
         pathlib.Path(root) / part for root in ("/usr/include", "/usr/local/include")
-        for part in ("onnxruntime", "onnxruntime/core/session", "")]
+        for part in ("onnxruntime", "onnxruntime/core/session", "")] + [source / "tests/engines/onnxruntime"]
     header = next((p for p in places if (p / "onnxruntime_c_api.h").is_file()), None)
     compiler = shutil.which("g++")
     if header is None or compiler is None:
