@@ -64,7 +64,7 @@ The planner needs nlohmann-json, the tier in Redis needs hiredis.")
 set(CPACK_DEBIAN_TOKENHEAP_TOOLS_PACKAGE_NAME tokenheap-tools)
 set(CPACK_DEBIAN_TOKENHEAP_TOOLS_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_TOKENHEAP_TOOLS_PACKAGE_SECTION utils)
-set(CPACK_DEBIAN_TOKENHEAP_TOOLS_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_TOKENHEAP_TOOLS_PACKAGE_SHLIBDEPS ON)  # asks dpkg-shlibdeps, of dpkg-dev
 set(CPACK_COMPONENT_TOKENHEAP_TOOLS_DESCRIPTION "\
 The program tokenheap says how much memory a model takes and how many users
 it serves, replays traces of allocations and of prefixes, serves a trace
