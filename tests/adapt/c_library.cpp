@@ -1,3 +1,7 @@
+// the same choice as in c_plan_symbols.cpp: functions of one program must agree
+#if __has_include(<nlohmann/json.hpp>)
+#define TOKENHEAP_C_PLAN 1
+#endif
 #include <tokenheap/adapt/c_library.hpp>
 
 #include <support/catch.hpp>

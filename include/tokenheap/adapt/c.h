@@ -4,6 +4,7 @@
 
 #include <tokenheap/adapt/c_device.h>
 #include <tokenheap/adapt/c_kv.h>
+#include <tokenheap/adapt/c_plan.h>
 #include <tokenheap/adapt/c_source.h>
 #include <tokenheap/adapt/c_status.h>
 #include <tokenheap/adapt/c_tier.h>
