@@ -29,7 +29,6 @@ compiler.cppstd={standard}
 [conf]
 tools.cmake.cmaketoolchain:generator=Ninja
 tools.build:compiler_executables={{"cpp": "{path}"}}
-tools.cmake.cmake_layout:test_folder={folder}
 """
 
 
@@ -166,14 +165,17 @@ class conan_itself(kit.packaging_test):
         path = self.folder / f"profile_{standard}"
         path.write_text(PROFILE.format(
             compiler="clang" if clang else "gcc", version=(clang or re.search(r"__GNUC__ (\d+)", said)).group(1),
-            standard=standard, path=shutil.which(kit.COMPILER), folder=self.folder / "test_package"))
+            standard=standard, path=shutil.which(kit.COMPILER)))
         return path
 
     def conan(self, *words, **environment):
         return subprocess.run([CONAN, *map(str, words)], capture_output=True, text=True, env=self.env | environment, cwd=self.folder)
 
     def create(self, *more, standard="20"):
-        return self.conan("create", RECIPE, "-pr:a", self.profile(standard), "--no-remote", *more)
+        # conan builds beside the test's recipe
+        tests = self.folder / "test_package"
+        shutil.copytree(RECIPE / "test_package", tests, dirs_exist_ok=True)
+        return self.conan("create", RECIPE, "-tf", tests, "-pr:a", self.profile(standard), "--no-remote", *more)
 
     def test_create_with_every_part_that_is_here(self):
         wanted = []
@@ -200,9 +202,9 @@ class conan_itself(kit.packaging_test):
         self.assertEqual(left, {"CMakeLists.txt", "conanfile.py", "test_package.cpp"})
 
     def test_older_standard_is_refused(self):
-        done = self.create("--test-folder=", standard="17")
+        done = self.create(standard="17")
         self.assertNotEqual(done.returncode, 0)
-        self.assertIn("Invalid", done.stderr)
+        self.assertRegex(done.stderr, r"Invalid.*17.*20")
 
 
 if __name__ == "__main__":
