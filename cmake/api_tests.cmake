@@ -77,3 +77,13 @@ if(TARGET registry_third)
   endforeach()
   set_target_properties(registry_exporting PROPERTIES ENABLE_EXPORTS ON)
 endif()
+
+# what is kept for each thread stays apart where a program lends a column to a shared object with hidden symbols
+add_library(registry_borrower SHARED registry_shared/borrower.cpp)
+add_executable(registry_lender registry_shared/lender.cpp)
+target_link_libraries(registry_lender PRIVATE registry_borrower)
+foreach(target IN ITEMS registry_borrower registry_lender)
+  target_link_libraries(${target} PRIVATE tokenheap_own)
+  set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+endforeach()
+tokenheap_add_check(alloc.lent registry_lender)

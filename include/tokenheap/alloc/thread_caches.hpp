@@ -13,7 +13,8 @@ inline namespace v0 {
 /// Finds the cache that the calling thread keeps for one allocator of type `Owner`.
 ///
 /// Owners get a number that is never used again, so that what a thread remembers of an owner that ended cannot be
-/// mistaken for another's. When a thread ends, each living owner is told; while it is told, it cannot end.
+/// mistaken for another's. When a thread ends, each living owner is told; while it is told, it cannot end. An owner that is
+/// lent to a shared object with hidden symbols is served there too, but only told of what its own side of the program keeps.
 ///
 /// Threads   safe
 /// Cost      one thread-local load and a compare for the owner that the thread used last; a short walk for others
@@ -70,7 +71,7 @@ class thread_caches {
     entry* next;
   };
   struct shared_registry {
-    std::mutex mutex;
+    std::mutex mutex{};
     std::uint64_t last_key = 0;
     entry* owners = nullptr;
   };
@@ -104,7 +105,8 @@ class thread_caches {
   [[nodiscard]] static shared_registry& registry() noexcept {
     // never destroyed: threads may end after static destructors have run
     alignas(shared_registry) static unsigned char room[sizeof(shared_registry)];
-    static auto* const only = ::new (room) shared_registry();
+    // a shared object with hidden symbols has a registry of its own, and may be lent our owners: no two give the same numbers
+    static auto* const only = ::new (room) shared_registry{.last_key = (address_of(room) >> 12) << 28};
     return *only;
   }
   [[nodiscard]] static own_links& mine() noexcept {
