@@ -148,6 +148,44 @@ def check(mode, compiler, root, jobs):
         return names, [result for result in results if result]
 
 
+def seconds_of(compiler, root, text, folder, rounds):
+    """User CPU seconds to compile a program of this text alone: the least of some rounds, for what disturbs only adds."""
+    path, out = folder / ("one.cu" if "nvcc" in compiler else "one.cpp"), folder / "one.o"
+    path.write_text(text)
+    spent = []
+    for _ in range(rounds):
+        before = os.times().children_user
+        subprocess.run([compiler, "-std=c++20", "-O2", "-I", str(root / "include"), "-c", str(path), "-o", str(out)],
+                       check=True, capture_output=True)
+        spent.append(os.times().children_user - before)
+    return min(spent)
+
+
+def show_seconds(compilers, root, rounds, slowest=15):
+    """A table as docs/benchmarks.md has it."""
+    names = [name for _, name in tree.plain_headers(root)]
+    columns = {}
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        for compiler in compilers:
+            column = {name: seconds_of(compiler, root, f"#include <tokenheap/{name}>\n", place, rounds) for name in names}
+            for name in ("", "<mutex>", "<memory>", "<algorithm>"):
+                column[name] = seconds_of(compiler, root, f"#include {name}\n" if name else "", place, rounds)
+            columns[compiler] = column
+            print(f"measured with {compiler}", file=sys.stderr, flush=True)
+    leaves = [name for name in names if name != tree.UMBRELLA]
+    first = columns[compilers[0]]
+    rows = [("an empty file", ""), *((f"`{name}` alone", name) for name in ("<mutex>", "<algorithm>", "<memory>")),
+            ("the umbrella", tree.UMBRELLA)]
+    rows += [(f"`{name}`", name) for name in sorted(leaves, key=lambda one: -first[one])[:slowest]]
+    print("| header | " + " | ".join(pathlib.Path(one).name for one in compilers) + " |")
+    print("|---" + "|--:" * len(compilers) + "|")
+    middle = [statistics.median(columns[one][name] for name in leaves) for one in compilers]
+    print(f"| median of {len(leaves)} headers | " + " | ".join(f"{one:.2f}" for one in middle) + " |")
+    for shown, name in rows:
+        print(f"| {shown} | " + " | ".join(f"{columns[one][name]:.2f}" for one in compilers) + " |")
+
+
 def self_test(compilers):
     cases = [
         ("alone", "inline std::size_t f() { return 0; }\n", "#include <cstddef>\ninline std::size_t f() { return 0; }\n"),
@@ -186,6 +224,15 @@ def self_test(compilers):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--self-test"]:
         self_test(sys.argv[2:])
+    if sys.argv[1:2] == ["seconds"]:
+        timing = argparse.ArgumentParser()
+        timing.add_argument("seconds")
+        timing.add_argument("compilers", nargs="+")
+        timing.add_argument("--rounds", type=int, default=3)
+        timing.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
+        told = timing.parse_args()
+        show_seconds(told.compilers, told.root, told.rounds)
+        sys.exit(0)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=["alone", "noexcept", "hostile", "nvcc", "weight", "pedantic", "spelling", "windows"])
     parser.add_argument("compiler", nargs="?", default="g++")

@@ -202,7 +202,7 @@ class elastic_pool {
     static_cast<void>(pool_.deallocate({taken_.first(), ready}));
     takes_ = 0;
   }
-  /// Sorts by heap, in place: <algorithm> would be a fifth of all lines that this header brings.
+  /// Sorts by heap, in place: `<algorithm>` would be a fifth of all lines that this header brings.
   template <class Before>
   static void sort(block_id* ids, std::size_t n, Before&& before) noexcept {
     std::size_t sorted = 1;
