@@ -23,6 +23,7 @@ typedef enum th_memory_class {
   th_memory_communication = 5  ///< plain allocations of the device, that other libraries can register and share
 } th_memory_class;
 
+/// How a caching allocator is made.
 typedef struct th_gpu_options {
   uint32_t size;
   uint32_t version;
@@ -40,6 +41,7 @@ typedef struct th_gpu_options {
   void* on_pressure_user;
 } th_gpu_options;
 
+/// A request for device memory.
 typedef struct th_gpu_request {
   uint32_t size;
   uint32_t version;

@@ -36,6 +36,7 @@ typedef enum th_index_kind {
 /// Copies the bytes of one block over another; it must not throw. No lock is held while it runs.
 typedef void (*th_copy_call)(void* user, uint32_t from, uint32_t to);
 
+/// How a pool of blocks is made.
 typedef struct th_pool_options {
   uint32_t size;
   uint32_t version;
@@ -89,6 +90,7 @@ typedef enum th_admit {
   th_admit_reserved = 2  ///< these are set aside for it, so that its growth up to there cannot be refused
 } th_admit;
 
+/// How a sequence is opened.
 typedef struct th_sequence_options {
   uint32_t size;
   uint32_t version;
@@ -105,6 +107,7 @@ typedef struct th_sequence_options {
   uint64_t expected_tokens;
 } th_sequence_options;
 
+/// What a sequence holds.
 typedef struct th_sequence_stats {
   uint32_t size;
   uint32_t version;
@@ -210,6 +213,7 @@ typedef enum th_event_kind {
   th_event_cleared = 3   ///< nothing can be found any more
 } th_event_kind;
 
+/// How the events of a pool are read.
 typedef struct th_feed_options {
   uint32_t size;
   uint32_t version;

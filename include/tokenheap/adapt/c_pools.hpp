@@ -128,6 +128,7 @@ class c_sequence : public c_object {
   c_pool& pool;
 };
 
+/// A sequence of a pool of one policy.
 template <class Pool>
 class c_sequence_of final : public c_sequence {
  public:
@@ -163,6 +164,7 @@ class c_sequence_of final : public c_sequence {
   held held_;
 };
 
+/// A pool of one policy.
 template <bool Chain, bool Told>
 class c_pool_of final : public c_pool {
  public:

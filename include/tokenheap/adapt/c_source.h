@@ -37,6 +37,7 @@ typedef void (*th_deallocate_call)(void* user, void* data, size_t bytes);
 /// Asked to free something before a request is refused; not 0 if a retry is worth it. No lock is held while it runs.
 typedef int (*th_pressure_call)(void* user, size_t bytes);
 
+/// How a source is made.
 typedef struct th_source_options {
   uint32_t size;
   uint32_t version;
@@ -60,6 +61,7 @@ typedef struct th_source_options {
   uint32_t reserved;
 } th_source_options;
 
+/// What a source has given.
 typedef struct th_source_stats {
   uint32_t size;
   uint32_t version;

@@ -217,6 +217,7 @@ class c_source : public c_object {
 class c_below {
  public:
   using space = host_space;
+  /// What is below.
   struct options {
     c_source* source = nullptr;
   };
@@ -231,9 +232,11 @@ class c_below {
   c_source* source_;
 };
 
+/// An arena over another source.
 struct c_arena : layered<c_below, arena<arena_shape{.chunk = MiB}>> {
   using layered::layered;
 };
+/// A slab over another source.
 struct c_slab : layered<c_below, slab<slab_shape{.largest = 64 * KiB, .chunk = MiB}>> {
   using layered::layered;
 };

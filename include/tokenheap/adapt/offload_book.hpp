@@ -28,6 +28,7 @@ struct offload_event {
 /// Cost      O(1) a call, but for the hand that looks for something to forget; about 80 bytes a key
 class offload_book {
  public:
+  /// How far a key is.
   enum class state : unsigned char { empty, storing, stored };
 
   [[nodiscard]] bool open(std::size_t keys, std::size_t events) noexcept {
