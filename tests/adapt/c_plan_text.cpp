@@ -53,9 +53,10 @@ TEST_CASE("the object of a plan is one line of JSON whatever the names of files 
   adapt::c_planned p = sample();
   p.found.advice = {"a", "b"};
   const std::string json = adapt::c_plan_json(p);
-  REQUIRE(json.rfind("{\"model\":\"a \\u0022model\\u0022\\u000a\xef\xbf\xbd\",\"model_type\":\"llama\",\"parameters\":0,", 0) == 0);
+  REQUIRE(json.starts_with("{\"model\":\"a \\u0022model\\u0022\\u000a\xef\xbf\xbd\",\"model_type\":\"llama\","));
   REQUIRE(json.ends_with(",\"advice\":[\"a\",\"b\"],\"warnings\":[]}\n"));
-  REQUIRE(json.find("\"fits\":false,\"waste_percent\":1.5,\"groups\":[{\"name\":\"window\",\"kind\":\"window\",") != std::string::npos);
+  const std::string groups = "\"groups\":[{\"name\":\"window\",\"kind\":\"window\",";
+  REQUIRE(json.find("\"fits\":false,\"waste_percent\":1.5," + groups) != std::string::npos);
   REQUIRE(count(json, "\"stage\":") == 2);
   REQUIRE(count(json, "{") == count(json, "}"));
   REQUIRE(count(json, "\n") == 1);

@@ -145,7 +145,8 @@ TOKENHEAP_C_SYMBOL th_status th_gpu_is_valid(th_gpu* gpu) noexcept {
   const c_gpu* const g = c_find<c_gpu>(gpu);
   if (g == nullptr) return c_last_reason().status;
   if (g->is_valid()) return th_ok;
-  return c_refuse({.code = errc::corrupted, .pool = g->name(), .what = "books of an allocator", .fix = "find who writes over them"});
+  return c_refuse({.code = errc::corrupted, .pool = g->name(), .what = "books of an allocator",
+                   .fix = "find who writes over them"});
 }
 TOKENHEAP_C_SYMBOL th_status th_gpu_snapshot(th_gpu* gpu, const char* path, uint32_t format) noexcept {
   c_gpu* const g = c_find<c_gpu>(gpu);

@@ -32,6 +32,7 @@ typedef enum th_tier_write {
   th_tier_write_on_eviction = 1  ///< when it is about to leave the first one: fewer writes, later
 } th_tier_write;
 
+/// How a tier in host memory is made.
 typedef struct th_host_tier_options {
   uint32_t size;
   uint32_t version;
@@ -46,6 +47,7 @@ typedef struct th_host_tier_options {
   uint32_t reserved;
 } th_host_tier_options;
 
+/// How a tier in a file is made.
 typedef struct th_file_tier_options {
   uint32_t size;
   uint32_t version;
@@ -81,6 +83,7 @@ typedef struct th_redis_tier_options {
   uint32_t no_renew;      ///< 1: a load does not give a block another time to live
 } th_redis_tier_options;
 
+/// How tiers are put behind a pool.
 typedef struct th_chain_options {
   uint32_t size;
   uint32_t version;
@@ -92,8 +95,11 @@ typedef struct th_chain_options {
   uint32_t no_promote;  ///< 1: what a lower tier gave is not put into the first
 } th_chain_options;
 
+/// Each block of a batch ends in exactly one number of its row.
+///
 /// lookups == hits + misses + pending + retries; stores == stored + present + refused + storing;
-/// loads == loaded + load_failures + loading; and where nobody else writes, stored + recovered == blocks + evicted + removed + lost.
+/// loads == loaded + load_failures + loading; and where nobody else writes,
+/// stored + recovered == blocks + evicted + removed + lost.
 typedef struct th_tier_stats {
   uint32_t size;
   uint32_t version;
@@ -108,8 +114,9 @@ typedef struct th_tier_stats {
 TOKENHEAP_C_API th_tier* th_host_tier_open(const th_host_tier_options* options) TOKENHEAP_C_NOEXCEPT;
 TOKENHEAP_C_API th_tier* th_file_tier_open(const th_file_tier_options* options) TOKENHEAP_C_NOEXCEPT;
 TOKENHEAP_C_API th_tier* th_redis_tier_open(const th_redis_tier_options* options) TOKENHEAP_C_NOEXCEPT;
-/// Up to 8 tiers as one, from above to below: it looks in this order, and a load brings a block up again. From now on batches
-/// go through the chain alone; its tiers answer with their stats.
+/// Up to 8 tiers as one, from above to below: it looks in this order, and a load brings a block up again.
+///
+/// From now on batches go through the chain alone; its tiers answer with their stats.
 TOKENHEAP_C_API th_tier* th_chain_open(th_tier* const* tiers, size_t n, const th_chain_options* options) TOKENHEAP_C_NOEXCEPT;
 /// Ends a tier. `th_in_use`, and nothing changes, while a batch is in flight or a chain has it.
 ///

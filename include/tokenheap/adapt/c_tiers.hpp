@@ -40,6 +40,7 @@ class c_tier : public c_object {
  public:
   static constexpr c_kind kind = c_kind::tier;
   static constexpr const char* what = "a tier";
+  /// Which way the bytes go.
   enum class way : unsigned char { load, store };
 
   c_tier(const char* name, const char* otherwise) noexcept : name_(name, otherwise) {}
@@ -80,7 +81,10 @@ class c_tier : public c_object {
     if (f == nullptr) return unknown(ticket);
     failure no{.code = errc::too_large, .what = "answers of a batch", .need = f->count, .limit = room,
                .fix = "give room for one answer a block"};
-    if (f->going != going) return no.code = errc::invalid_argument, no.fix = "complete a load as a load, a store as a store", note(no);
+    if (f->going != going) {
+      no.code = errc::invalid_argument;
+      return no.fix = "complete a load as a load, a store as a store", note(no);
+    }
     if (f->count > room) return note(no);
     no.fix = "poll until the batch is over";
     if (!ref_.poll({ticket})) return no.code = errc::in_use, note(no);
