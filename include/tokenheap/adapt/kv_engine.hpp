@@ -11,3 +11,4 @@
 #include <tokenheap/adapt/offload_key.hpp>
 #include <tokenheap/adapt/trtllm_tables.hpp>
 #include <tokenheap/adapt/vllm_offload.hpp>
+#include <tokenheap/adapt/vllm_tables.hpp>

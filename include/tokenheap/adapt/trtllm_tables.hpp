@@ -120,7 +120,7 @@ struct trtllm_table {
 namespace detail {
 
 [[nodiscard]] inline failure bad_offsets(std::span<const kv::table_row> rows, const trtllm_pool& pool,
-                                         const trtllm_table& out) noexcept {
+                                         const trtllm_table& out, std::uint32_t& bits) noexcept {
   // ids of both pools are below the bit: the same limit holds for both, and no offset may read as padding or as none
   const std::size_t largest = static_cast<std::size_t>(trtllm_padding) - 1;
   const std::size_t most =
@@ -131,14 +131,14 @@ namespace detail {
   if (!checked_mul(rows.size(), out.width, places) || !checked_mul(places, 2, places) || places > kv::max_int32)
     return no_table(errc::size_overflow, "offsets of a batch, in int32: rows x 2 x width", rows.size(), kv::max_int32,
                     "split the batch");
-  for (const kv::table_row& row : rows) {
-    if (const failure no = bad_rows({&row, 1}, pool.block_tokens, out.width, kv::no_block); no.code != errc::ok)
-      return no;
+  const failure bad = bad_rows(rows, pool.block_tokens, out.width, kv::no_block, bits);
+  if (bad.code != errc::ok) return bad;
+  for (const kv::table_row& row : bits <= most ? rows.first(0) : rows) {
     for (const kv::block_id id : row.blocks) {
       if (id == kv::no_block) continue;
       if ((id & ~secondary_bit) > most)
-        return no_table(errc::size_overflow, "the largest id of a row, by what its offset takes", id & ~secondary_bit,
-                        most, "use larger blocks, or several pools", &row);
+        return no_table(errc::size_overflow, "an id of a row, by what its offset takes", id & ~secondary_bit, most,
+                        "use larger blocks, or several pools", &row);
       if ((id & secondary_bit) != 0 && pool.secondary == nullptr)
         return no_table(errc::invalid_argument, "a block of a secondary pool that there is not", id & ~secondary_bit, 0,
                         "give the pool its secondary memory", &row);
@@ -156,21 +156,27 @@ namespace detail {
 ///
 /// Fails     with the room that was needed, and nothing is written
 /// Threads   safe: writes into the span alone
-/// Cost      a pass over the blocks to check and one to write; no memory is asked for
+/// Cost      O(blocks + padding): a pass to check and one to write; no memory is asked for
 /// Example   examples/kv_engine.cpp
 [[nodiscard]] inline failure write_trtllm(std::span<const kv::table_row> rows, const trtllm_pool& pool,
                                           const trtllm_table& out) noexcept {
-  if (const failure no = detail::bad_offsets(rows, pool, out); no.code != errc::ok) return no;
+  std::uint32_t bits = 0;
+  if (const failure no = detail::bad_offsets(rows, pool, out, bits); no.code != errc::ok) return no;
   const auto step = static_cast<std::uint32_t>(pool.block_step), value = static_cast<std::uint32_t>(pool.value_step);
+  const bool plain = (bits & secondary_bit) == 0;
   std::int32_t* keys = out.offsets.data();
   for (const kv::table_row& row : rows) {
     std::int32_t* const values = keys + out.width;
     std::size_t at = 0;
-    for (const kv::block_id id : row.blocks) {
-      const std::uint32_t piece = (id & ~secondary_bit) * step;
-      const std::uint32_t bit = id & secondary_bit;
+    for (; plain && at != row.blocks.size(); ++at) {
+      keys[at] = static_cast<std::int32_t>(row.blocks[at] * step);
+      values[at] = static_cast<std::int32_t>(row.blocks[at] * step + value);
+    }
+    for (; at != row.blocks.size(); ++at) {
+      const kv::block_id id = row.blocks[at];
+      const std::uint32_t piece = (id & ~secondary_bit) * step, bit = id & secondary_bit;
       keys[at] = id == kv::no_block ? trtllm_null_offset : static_cast<std::int32_t>(piece | bit);
-      values[at++] = id == kv::no_block ? trtllm_null_offset : static_cast<std::int32_t>((piece + value) | bit);
+      values[at] = id == kv::no_block ? trtllm_null_offset : static_cast<std::int32_t>((piece + value) | bit);
     }
     for (; at != out.width; ++at) keys[at] = values[at] = out.padding;
     keys = values + out.width;
