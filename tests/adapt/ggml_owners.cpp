@@ -37,18 +37,37 @@ TEST_CASE("the libraries of ggml are told by their name") {
   CHECK(!adapt::is_ggml_module(nullptr));
 }
 
+TEST_CASE("parameters are dropped, and nothing else that stands in parentheses") {
+  const auto dropped = [](std::string name) {
+    adapt::drop_parameters(name.data());
+    return std::string(name.c_str());
+  };
+  CHECK(dropped("main") == "main");
+  CHECK(dropped("a::b(int (*)(char))") == "a::b");
+  CHECK(dropped("(anonymous namespace)::f(int)") == "(anonymous namespace)::f");
+  CHECK(dropped("a::(anonymous namespace)::f()::{lambda()#1}::operator()() const") == "a::(anonymous namespace)::f");
+  CHECK(dropped("a::operator()(int) const") == "a::operator()");
+  CHECK(dropped("") == "");
+}
+
 TEST_CASE("an owner is the innermost function, demangled and without its parameters") {
   CHECK(name_of({}) == "(unknown)");
-  CHECK(name_of({inside("qsort"), inside("bsearch")}) == "qsort");
+  CHECK(name_of({inside("lsearch"), inside("bsearch")}) == "lsearch");
   CHECK(name_of({inside("_ZNSt12bad_weak_ptrD1Ev")}) == "std::bad_weak_ptr::~bad_weak_ptr");
+  // a function of this program, which is not linked with -rdynamic: the caller helps
+  const auto local = reinterpret_cast<unsigned char*>(reinterpret_cast<std::uintptr_t>(&name_of)) + 2;
+  const std::string unnamed = name_of({local, inside("bsearch"), inside("div")});
+  CHECK(unnamed.find("+0x") != std::string::npos);
+  CHECK(unnamed.substr(unnamed.rfind(',')) == ", called by bsearch");
+  CHECK(name_of({local}).find(',') == std::string::npos);
   // nobody knows this place: its address is the name
   CHECK(name_of({reinterpret_cast<void*>(0x11)}) == "0x10");
 }
 
 TEST_CASE("stacks of one owner are summed up, and the largest comes first") {
-  void* const first[] = {inside("qsort"), inside("bsearch")};
-  void* const second[] = {inside("qsort")};
-  void* const third[] = {inside("strtol")};
+  void* const first[] = {inside("lsearch"), inside("bsearch")};
+  void* const second[] = {inside("lsearch")};
+  void* const third[] = {inside("div")};
   ggml_owner_table all;
   all.of({.frames = second, .depth = 1}).peak_bytes += 10;
   all.of({.frames = third, .depth = 1}).peak_bytes += 15;
@@ -56,7 +75,7 @@ TEST_CASE("stacks of one owner are summed up, and the largest comes first") {
   all.of({.frames = nullptr, .depth = 0}).now_bytes += 1;
   all.sort();
   REQUIRE(all.size() == 3);
-  CHECK(std::string(all[0].name) == "qsort");
+  CHECK(std::string(all[0].name) == "lsearch");
   CHECK(all[0].peak_bytes == 17);
   CHECK(all[1].peak_bytes == 15);
   CHECK(std::string(all[2].name) == "(unknown)");

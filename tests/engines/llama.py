@@ -8,7 +8,6 @@ One process for each allocator; they take turns, so that what else the machine d
 """
 
 import ctypes
-import glob
 import hashlib
 import json
 import os
@@ -71,6 +70,19 @@ def leak():
     assert llama_cpp and ggml.ggml_init(Parameters(LEAK, None, True))
 
 
+def pair_cost(lib):
+    """Microseconds of a piece of 500 bytes taken and given back, calls from Python included; the best of some loops."""
+    lib.ggml_aligned_malloc.argtypes, lib.ggml_aligned_malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    lib.ggml_aligned_free.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    loops, best = 2000, float("inf")
+    for _ in range(9):
+        begun = time.process_time()
+        for _ in range(loops):
+            lib.ggml_aligned_free(lib.ggml_aligned_malloc(500), 500)
+        best = min(best, time.process_time() - begun)
+    return best / loops * 1e6
+
+
 def worker(path, lib_path):
     """Answers commands from standard input with one line of JSON each."""
     lib = ctypes.CDLL(lib_path) if lib_path else None
@@ -81,6 +93,8 @@ def worker(path, lib_path):
             answer = {}
         elif command == "figures":
             answer = figures(lib)
+        elif command == "pair":
+            answer = pair_cost(lib)
         elif command == "heap":
             lib.ggml_heap_stat.restype = ctypes.c_size_t
             answer = {"asked_peak": lib.ggml_heap_stat(0), "held_peak": lib.ggml_heap_stat(1), "allocations": lib.ggml_heap_stat(2)}
@@ -144,6 +158,7 @@ def heap_figures(model, source, scratch):
     watched = Worker(model, made)
     watched.ask("own")
     answer = watched.ask("heap")
+    answer["pair"] = watched.ask("pair")
     watched.end()
     return answer
 
@@ -182,6 +197,7 @@ def llama_rows(lib_path, source, scratch, model):
             own.end()
             ours.end()
     mapped = [process.ask("mapped") for process in (own, ours)]
+    pair_us = ours.ask("pair")
     ours.ask("leak")
     for process in (own, ours):
         process.end()
@@ -200,7 +216,8 @@ def llama_rows(lib_path, source, scratch, model):
     part = lambda what, good, **more: row("llama-cpp-python", version, "LD_PRELOAD libtokenheap_ggml.so", what, good, **more)
     return all([
         part(f"{TOKENS} tokens, greedy; all logits", True, **shared, overhead_percent=decode,
-             note=f"{speed:.2f} ms a token; a stack for each allocation; {REPEATS} pairs of processes, {' to '.join(spread)} %"),
+             note=f"{speed:.2f} ms of the processor a token; {REPEATS} pairs of processes, {' to '.join(spread)} %; an allocation "
+                  f"with its stack and its end take {pair_us - (heap['pair'] if heap else 0):.1f} us more than the heap's"),
         part(f"{TOKENS} tokens, sampled with seed {SEED}; model and context opened and closed", True, **shared,
              overhead_percent=whole, note="weights read into memory (use_mmap off); nothing left at the end"),
         part(f"{TOKENS} tokens, weights mapped from the file", all(m[key] == wanted[key] for m in mapped for key in OUTPUT),
@@ -225,27 +242,60 @@ def header_folders():
     return found, private
 
 
-def decoder_rows(source, scratch):
-    """A decoder through ggml's own functions, on three kinds of memory and two kinds of cache; True if all was equal."""
+def built_rows(source, scratch, model):
+    """Programs that are compiled here against ggml's headers; True if all was equal."""
     public, private = header_folders()
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if public is None or compiler is None:
         print(f"llama: decoder left out: {'no ggml headers; set GGML_SOURCE_DIR' if compiler else 'no C++ compiler'}")
         return True
+
+    def build(name, *links):
+        made, libs = pathlib.Path(scratch) / name, libraries()
+        subprocess.run([compiler, "-std=c++20", "-O1", "-I", f"{source}/include", "-isystem", public,
+                        *(["-isystem", private] if private else []), f"{source}/examples/ggml/{name}.cpp", "-o", made,
+                        "-L", libs, *links, "-lggml-base", f"-Wl,-rpath,{libs}", "-lpthread"], check=True)
+        return made
+
+    good = decoder_rows(build("decoder", "-lggml-cpu"))
     if private is None:
         print("llama: full buffer type left out: it needs ggml-backend-impl.h; set GGML_SOURCE_DIR to ggml's sources")
-    made, libs = pathlib.Path(scratch) / "decoder", libraries()
-    subprocess.run([compiler, "-std=c++20", "-O1", "-I", f"{source}/include", "-isystem", public,
-                    *(["-isystem", private] if private else []), f"{source}/examples/ggml/decoder.cpp", "-o", made, "-L", libs,
-                    "-lggml-base", "-lggml-cpu", f"-Wl,-rpath,{libs}", "-lpthread"], check=True)
+    elif (public / "llama.h").is_file():
+        good = weights_row(build("llama_weights", "-lllama", "-lggml"), model) and good
+    return good
+
+
+def ways(program, *words):
+    """What one run of a program printed; it fails where outputs differ."""
+    ended = subprocess.run([program, *words], capture_output=True, text=True)
+    found = [json.loads(line.removeprefix("WAY ")) for line in ended.stdout.splitlines() if line.startswith("WAY ")]
+    assert found, f"{program}: {ended.stderr}"
+    return found, ended.returncode == 0
+
+
+def weights_row(program, model):
+    """llama.cpp's weights on our pages, by its public option; True if all was equal."""
+    import llama_cpp
+
+    runs = [ways(program, model, str(TOKENS)) for _ in range(REPEATS)]
+    last = runs[-1][0][0]
+    equal = all(good and one["own"] == one["ours"] == last["own"] for (one,), good in runs)
+    slower = percent(*(statistics.median(one[key] for (one,), _ in runs) for key in ("our_seconds", "own_seconds")))
+    return row("llama.cpp", f"{llama_cpp.__version__}, ggml {ggml_version()}", "adapt/ggml_buffer_type.hpp",
+               f"{TOKENS} tokens, weights by tensor_buft_overrides; all logits", equal, allocations=last["allocations"],
+               peak_bytes=last["peak_bytes"], waste_percent=percent(last["peak_bytes"], last["asked_bytes"]),
+               overhead_percent=slower, note="the engine's own are mapped from the file")
+
+
+def decoder_rows(program):
+    """A decoder through ggml's own functions, on three kinds of memory and two kinds of cache; True if all was equal."""
     equal = True
     for kind in ("f16", "f32"):
         times, last = {}, {}
         for _ in range(REPEATS):
-            ended = subprocess.run([made, kind], capture_output=True, text=True)
-            equal = equal and ended.returncode == 0
-            for line in ended.stdout.splitlines():
-                way = json.loads(line.removeprefix("WAY "))
+            found, good = ways(program, kind)
+            equal = equal and good
+            for way in found:
                 key = (way["memory"], way["cache"])
                 times.setdefault(key, []).append(way["seconds"])
                 last[key] = way
@@ -254,11 +304,11 @@ def decoder_rows(source, scratch):
             if memory == "ggml" and cache == "one piece":
                 continue
             door = {"ggml": "adapt/ggml_rows.hpp", "public": "adapt/ggml.hpp", "full": "adapt/ggml_buffer_type.hpp"}[memory]
-            against = statistics.median(times["ggml", cache])
+            slower = percent(statistics.median(times[memory, cache]), statistics.median(times["ggml", cache]))
             equal &= row("ggml", ggml_version(), door, f"decoder, {kind} cache in {cache}; all logits", way["logits"] == first,
                          allocations=way["allocations"], peak_bytes=way["peak_bytes"],
                          waste_percent=percent(way["peak_bytes"], way["asked_bytes"]),
-                         overhead_percent=None if memory == "ggml" else percent(statistics.median(times[memory, cache]), against),
+                         overhead_percent=None if memory == "ggml" else slower,
                          note="ggml's memory, our block ids" if memory == "ggml" else "")
     return equal
 
@@ -268,11 +318,11 @@ def main():
     try:
         import llama_cpp
     except ImportError as missing:
-        print(f"llama: left out: {missing}")
+        print(f"skipped: {missing}")
         sys.exit(77)
-    found = glob.glob(str(lib_dir / "**/libtokenheap_ggml.so"), recursive=True)
-    if not found:
-        print(f"llama: left out: no libtokenheap_ggml.so in {lib_dir}")
+    library = lib_dir / "libtokenheap_ggml.so"
+    if not library.is_file():
+        print(f"skipped: no libtokenheap_ggml.so in {lib_dir}")
         sys.exit(77)
     sys.path.insert(0, str(source / "tests/engines"))
     import write_gguf
@@ -280,9 +330,10 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         model = str(pathlib.Path(scratch) / "model.gguf")
         write_gguf.write(model)
-        good = llama_rows(found[0], source, scratch, model)
-        good = decoder_rows(source, scratch) and good
+        good = llama_rows(library, source, scratch, model)
+        good = built_rows(source, scratch, model) and good
     assert llama_cpp and good, "output differs"
+    print("llama: all outputs equal")
 
 
 if __name__ == "__main__":

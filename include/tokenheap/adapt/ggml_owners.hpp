@@ -16,28 +16,47 @@ namespace adapt {
   return std::strncmp(slash == nullptr ? path : slash + 1, "libggml", 7) == 0;
 }
 
+/// Ends the name of a function before its parameters.
+inline void drop_parameters(char* name) noexcept {
+  for (char* at = name; *at != '\0'; ++at) {
+    if (*at != '(' || std::strncmp(at, "(anonymous namespace)", 21) == 0) continue;
+    // the parentheses of a call operator are part of its name
+    if (at - name >= 8 && std::strncmp(at - 8, "operator()", 10) == 0) continue;
+    *at = '\0';
+    return;
+  }
+}
+
 /// Names the innermost function outside ggml's own libraries, without its parameters; else the innermost one of all.
 ///
-/// Names need symbols that the dynamic linker knows (`-rdynamic` for a program's own); others are module and offset.
+/// One that the dynamic linker has no name for (`-rdynamic` gives a program's own names) is module and offset, and the next
+/// one that has a name.
 inline void name_ggml_owner(void* const* frames, std::size_t depth, text_buffer& to) noexcept {
-  void* owner = depth == 0 ? nullptr : frames[0];
+  if (depth == 0) return static_cast<void>(to << "(unknown)");
+  const auto look_up = [&](std::size_t k, Dl_info& found) {
+    return ::dladdr(static_cast<unsigned char*>(frames[k]) - 1, &found) != 0;
+  };
+  const auto put = [&](std::size_t k) {
+    char name[512];
+    text_buffer whole(name, sizeof name);
+    name_by_symbol(frames[k], whole);
+    drop_parameters(name);
+    to << name;
+  };
+  Dl_info found{};
+  std::size_t owner = 0;
   for (std::size_t k = 0; k != depth; ++k) {
-    Dl_info found{};
-    void* const inside = static_cast<unsigned char*>(frames[k]) - 1;
-    if (::dladdr(inside, &found) == 0 || is_ggml_module(found.dli_fname)) continue;
-    owner = frames[k];
+    if (!look_up(k, found) || is_ggml_module(found.dli_fname)) continue;
+    owner = k;
     break;
   }
-  if (owner == nullptr) return static_cast<void>(to << "(unknown)");
-  char whole[512];
-  text_buffer name(whole, sizeof whole);
-  name_by_symbol(owner, name);
-  // "(anonymous namespace)::" begins with a parenthesis too: parameters are what stands behind a name
-  for (char* at = whole; *at != '\0'; ++at) {
-    if (*at == '(' && at != whole && std::strncmp(at, "(anonymous", 10) != 0) *at = '\0';
-    if (*at == '\0') break;
+  put(owner);
+  if (!look_up(owner, found) || found.dli_sname != nullptr) return;
+  for (std::size_t k = owner + 1; k < depth; ++k) {
+    if (!look_up(k, found) || found.dli_sname == nullptr) continue;
+    to << ", called by ";
+    return put(k);
   }
-  to << whole;
 }
 
 /// What one owner took: at the moment of the process's peak, now, and ever.
