@@ -35,6 +35,8 @@ test    prometheus            its promtool judges the metrics
 test    chromium              opens the report
 test    chromium-driver       drives it
 test    python3-selenium      the driver's words
+test    dpkg-dev              the Debian package of the program asks it for its dependencies
+test    doxygen               the reference of the API
 test    libmimalloc-dev       peer in the benchmarks
 test    libjemalloc-dev       peer in the benchmarks
 test    libgoogle-perftools-dev peer in the benchmarks: tcmalloc

@@ -26,7 +26,9 @@ if(TOKENHEAP_ASSERT_LEVEL)
 endif()
 
 function(tokenheap_left_out what why)
-  set_property(GLOBAL APPEND PROPERTY tokenheap_left_out "${what} (${why})")
+  # a sentence is one item of the list, whatever stands in it
+  string(REPLACE ";" "\\;" line "${what} (${why})")
+  set_property(GLOBAL APPEND PROPERTY tokenheap_left_out "${line}")
 endfunction()
 
 function(tokenheap_summary)
