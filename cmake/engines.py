@@ -22,8 +22,8 @@ import time
 MOST_SECONDS = 1800
 KEYS = ("engine", "version", "door", "what", "output", "allocations", "peak_bytes", "engine_peak_bytes", "waste_percent",
         "engine_waste_percent", "overhead_percent", "note")
-HEAD = ("engine", "version", "door", "what", "output", "allocations", "peak", "engine's peak", "waste, %", "engine's waste, %",
-        "overhead, %")
+HEAD = ("#", "engine", "version", "door", "what", "output", "allocations", "peak", "engine's peak", "waste, %",
+        "engine's waste, %", "overhead, %")
 INTRO = """# Engines on tokenheap's memory
 
 Real engines, unmodified, with their memory from our allocators, each against itself with its own. Written by a run of
@@ -89,8 +89,14 @@ def judge(text, code):
     return {"rows": rows, "state": "ok", "why": f"with {len(rows)} row{'s' * (len(rows) != 1)}"}
 
 
+def cell(row, key):
+    """What stands in the table; the reason of a row that was skipped is its note."""
+    skipped = key == "output" and row["output"] == "n/a" and (row["note"] or "").startswith("skipped")
+    return "skipped" if skipped else shown(row[key], key)
+
+
 def shown(value, key=""):
-    """A cell: bytes in the largest unit that keeps three digits, percents with a sign where they compare."""
+    """A value: bytes in the largest unit that keeps three digits, percents with a sign where they compare."""
     if value is None:
         return "-"
     if key.endswith("bytes"):
@@ -107,12 +113,13 @@ def shown(value, key=""):
 
 def table(rows):
     """Lines of Markdown that are aligned as text too."""
-    cells = [list(HEAD)] + [[shown(row[key], key) for key in KEYS[:-1]] for row in rows]
+    cells = [list(HEAD)] + [[str(n)] + [cell(row, key) for key in KEYS[:-1]] for n, row in enumerate(rows, 1)]
     wide = [max(len(line[k]) for line in cells) for k in range(len(HEAD))]
-    numbers = range(5, len(HEAD))
-    lines = ["| " + " | ".join(cell.rjust(wide[k]) if k in numbers else cell.ljust(wide[k]) for k, cell in enumerate(line)) + " |"
+    numbers = [0, *range(6, len(HEAD))]
+    lines = ["| " + " | ".join(one.rjust(wide[k]) if k in numbers else one.ljust(wide[k]) for k, one in enumerate(line)) + " |"
              for line in cells]
-    lines.insert(1, "|" + "|".join("-" * (wide[k] + 1) + ":" if k in numbers else "-" * (wide[k] + 2) for k in range(len(HEAD))) + "|")
+    rule = ["-" * (wide[k] + 1) + ":" if k in numbers else "-" * (wide[k] + 2) for k in range(len(HEAD))]
+    lines.insert(1, "|" + "|".join(rule) + "|")
     return lines
 
 
@@ -121,8 +128,8 @@ def machine():
     model = re.search(r"^model name\s*:\s*(.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
     gnu = subprocess.run(["g++", "-dumpfullversion"], text=True, capture_output=True).stdout.strip()
     one, five, _ = os.getloadavg()
-    return (f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}, Linux {platform.release()}, g++ {gnu}, "
-            f"Python {platform.python_version()}; load {one:.1f} at the end, {five:.1f} over the last minutes")
+    return (f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}, "
+            f"Linux {platform.release().split('-')[0]}, g++ {gnu}, Python {platform.python_version()}; load {one:.1f} at the end, {five:.1f} over the last minutes")
 
 
 def versions(root):
@@ -141,10 +148,10 @@ def page(results, about):
     rows = [row for made in results.values() for row in made["rows"]]
     lines = [INTRO, f"Run on {about['date']}: {about['machine']}.\n", f"Engines: {about['versions']}.\n"]
     lines += table(rows)
-    notes = [f"* {row['engine']}, {row['what']}, {row['door']}: {row['note']}." for row in rows if row["note"]]
+    notes = [f"* {n}: {row['note']}." for n, row in enumerate(rows, 1) if row["note"]]
     left = [f"* `{name}`: {made['why']}." for name, made in results.items() if made["state"] != "ok"]
     if notes:
-        lines += ["\n## Notes\n"] + notes
+        lines += ["\n## Notes, by the number of the row\n"] + notes
     if left:
         lines += ["\n## Left out\n"] + left
     return re.sub(r"\.\.$", ".", "\n".join(lines), flags=re.M) + "\n"
@@ -159,9 +166,11 @@ def self_test():
     for (text, code), state in cases:
         if judge(text, code)["state"] != state:
             wrong.append(f"{text[:40]!r} with {code} is not {state}")
-    results = {"e": judge(line, 0), "f": judge("skipped: no F.\n", 77)}
+    no_gpu = row | {"output": "n/a", "note": "skipped: no GPU here"}
+    results = {"e": judge(line + "\nROW " + json.dumps(no_gpu), 0), "f": judge("skipped: no F.\n", 77)}
     made = page(results, {"date": "today", "machine": "here", "versions": "none"})
-    for part in ("| E      | 1 ", " 20,475 | 3.0 MiB | ", " -2.0 |", "* `f`: no F.\n", "* E, w, d: n.\n"):
+    for part in ("| 1 | E      | 1 ", " 20,475 | 3.0 MiB | ", " -2.0 |", "| skipped | ", "* `f`: no F.\n", "* 1: n.\n",
+                 "* 2: skipped: no GPU here.\n"):
         if part not in made:
             wrong.append(f"the page lacks {part!r}:\n{made}")
     print("\n".join(wrong) if wrong else f"engines self-test: {len(cases)} outputs judged right, and their page")
