@@ -103,6 +103,16 @@ TEST_CASE("what each stack held at the peak is known exactly, before and after w
   for (void* const p : kept) d.deallocate(p);
 }
 
+TEST_CASE("idle chunks go back to the system, but for a few") {
+  door d;
+  std::vector<void*> all;
+  for (int k = 0; k != 256; ++k) all.push_back(d.allocate(40'000));
+  CHECK(d.stats().held.current == 256 * door::large);
+  for (void* const p : all) d.deallocate(p);
+  CHECK(d.stats().held.current == door::idle_kept);
+  CHECK(d.is_valid());
+}
+
 TEST_CASE("a stack begins where the asking function returns to") {
   door d;
   void* const here = weights(d, 64);

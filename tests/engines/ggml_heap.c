@@ -13,7 +13,7 @@ static size_t chunk_of(void* p) {
   return (words[-1] & 2) != 0 ? size + words[-2] : size;
 }
 
-/* What was asked is in front of the piece's own first byte: 64 bytes more would move the engine's figures, so a table. */
+/* What was asked, beside the memory: a word in front of each piece would change what the heap holds. */
 enum { places = 1 << 16 };
 static struct {
   void* at;

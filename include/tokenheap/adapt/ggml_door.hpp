@@ -30,7 +30,8 @@ struct ggml_door_stats {
 /// Memory for ggml: large pieces in pages of their own, the others cut from chunks, each with the stack that asked for it.
 ///
 /// For a shared object that a program is started with (`adapt/ggml_symbols.hpp`). Kept: 64 bytes of alignment, null for no
-/// bytes and for no memory, null in the give-back, any thread. A large piece goes back to the system at once. Lost: nothing.
+/// bytes and for no memory, null in the give-back, any thread. A large piece goes back to the system at once, chunks that are
+/// idle now and then. Lost: nothing.
 ///
 /// Requires  options of the source, if it has any, at construction
 /// Fails     null; the reason goes to the failure handler, outside the lock
@@ -45,7 +46,8 @@ class ggml_door {
   static constexpr std::size_t most_stacks = 1024;
 
  public:
-  static constexpr std::size_t large = 64 * KiB;
+  static constexpr std::size_t large = 64 * KiB;      ///< what has pages of its own, and the chunks of the rest
+  static constexpr std::size_t idle_kept = 16 * large;  ///< bytes of idle chunks that stay for the next pieces
 
   template <class... Options>
   explicit ggml_door(const Options&... given) : pages_(given...), cut_(source_ref(pages_)), samples_(sampled()) {
@@ -193,6 +195,8 @@ class ggml_door {
     samples_.went(address_of(a.data));
     if (bytes >= large) return pages_.deallocate(a);
     cut_.deallocate(a);
+    // looking for idle chunks walks over all of them
+    if (++given_back_ % 64 == 0) static_cast<void>(cut_.trim(idle_kept));
   }
   [[nodiscard]] bool is_at_peak() const noexcept { return asked_.current == asked_.peak; }
   /// Nothing came back since the peak, so what each stack holds now is what it held then.
@@ -216,6 +220,7 @@ class ggml_door {
   moment* at_peak_ = nullptr;
   std::size_t moments_ = 0;
   std::size_t noted_peak_ = 0;
+  std::size_t given_back_ = 0;
 };
 
 }  // namespace adapt
