@@ -129,7 +129,8 @@ def machine():
     gnu = subprocess.run(["g++", "-dumpfullversion"], text=True, capture_output=True).stdout.strip()
     one, five, _ = os.getloadavg()
     return (f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}, "
-            f"Linux {platform.release().split('-')[0]}, g++ {gnu}, Python {platform.python_version()}; load {one:.1f} at the end, {five:.1f} over the last minutes")
+            f"Linux {platform.release().split('-')[0]}, g++ {gnu}, Python {platform.python_version()}; "
+            f"load {one:.1f} at the end, {five:.1f} over the last minutes")
 
 
 def versions(root):
