@@ -196,10 +196,11 @@ def llama_rows(lib_path, source, scratch, model):
         if pair + 1 != REPEATS:
             own.end()
             ours.end()
-    mapped = [process.ask("mapped") for process in (own, ours)]
+    fresh = Worker(model, lib_path, TOKENHEAP_GGML_REPORT="off")
+    mapped, of_mapped = [process.ask("mapped") for process in (own, fresh)], fresh.ask("figures")
     pair_us = ours.ask("pair")
     ours.ask("leak")
-    for process in (own, ours):
+    for process in (own, ours, fresh):
         process.end()
     told = report.read_text()
     for owner in ("llama_model_base::load_tensors", "llama_kv_cache::llama_kv_cache", "llama_context::graph_compute",
@@ -212,16 +213,18 @@ def llama_rows(lib_path, source, scratch, model):
               "engine_peak_bytes": heap and heap["held_peak"],
               "engine_waste_percent": heap and percent(heap["held_peak"], heap["asked_peak"])}
     version = f"{llama_cpp.__version__}, ggml {ggml_version()}"
+    call = f"; an allocation with its stack and its end take {pair_us - heap['pair']:.1f} us more than the heap's" if heap else ""
     spread = [f"{percent(f(r[1] for r in ratios), 1):+}" for f in (min, max)]
     part = lambda what, good, **more: row("llama-cpp-python", version, "LD_PRELOAD libtokenheap_ggml.so", what, good, **more)
     return all([
         part(f"{TOKENS} tokens, greedy; all logits", True, **shared, overhead_percent=decode,
-             note=f"{speed:.2f} ms of the processor a token; {REPEATS} pairs of processes, {' to '.join(spread)} %; an allocation "
-                  f"with its stack and its end take {pair_us - (heap['pair'] if heap else 0):.1f} us more than the heap's"),
+             note=f"{speed:.2f} ms of the processor a token; {REPEATS} pairs of processes, {' to '.join(spread)} %{call}"),
         part(f"{TOKENS} tokens, sampled with seed {SEED}; model and context opened and closed", True, **shared,
              overhead_percent=whole, note="weights read into memory (use_mmap off); nothing left at the end"),
         part(f"{TOKENS} tokens, weights mapped from the file", all(m[key] == wanted[key] for m in mapped for key in OUTPUT),
-             allocations=ends["one_run"], note="mapped weights are not ggml's memory, and in no report"),
+             allocations=of_mapped["allocations"], peak_bytes=of_mapped["held_peak"],
+             waste_percent=percent(of_mapped["held_peak"], of_mapped["asked_peak"]),
+             note="mapped weights are not ggml's memory, and in no report"),
     ])
 
 
