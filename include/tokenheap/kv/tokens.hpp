@@ -42,7 +42,7 @@ inline void copy_tokens(token* to, const token* from, std::size_t n) noexcept {
 namespace detail {
 
 // 16 tokens, a line of the cache, to where nobody reads soon: by stores that need not fetch the line first
-inline void copy_line_past_caches(token* to, const token* from) noexcept {
+TOKENHEAP_INLINE void copy_line_past_caches(token* to, const token* from) noexcept {
 #if TOKENHEAP_GNU && defined(__x86_64__)
   for (int part = 0; part < 8; ++part, to += 2, from += 2) {
     std::uint64_t two;
@@ -55,7 +55,7 @@ inline void copy_line_past_caches(token* to, const token* from) noexcept {
 }
 
 // such stores are not ordered by a lock that is let go
-inline void order_copies_past_caches() noexcept {
+TOKENHEAP_INLINE void order_copies_past_caches() noexcept {
 #if TOKENHEAP_GNU && defined(__x86_64__)
   asm volatile("sfence" ::: "memory");
 #endif
