@@ -44,6 +44,19 @@ TEST_CASE("options of an older caller are filled up, and those of a newer one ar
   REQUIRE((c_last_reason().need == sizeof young && c_last_reason().limit == sizeof(sample)));
 }
 
+TEST_CASE("a field that is reserved must be 0") {
+  struct spare {
+    std::uint32_t size, version, used, reserved;
+  };
+  spare out{};
+  spare given{sizeof(spare), 1, 7, 0};
+  REQUIRE(c_read(&given, out, "spare") == th_ok);
+  REQUIRE(out.used == 7);
+  given.reserved = 3;
+  REQUIRE(c_read(&given, out, "spare") == th_unsupported);
+  REQUIRE(c_last_reason().need == 3);
+}
+
 TEST_CASE("a struct without a size, or of another version, is refused whichever way it goes") {
   sample out{};
   for (const std::uint32_t size : {0u, 4u, 7u, 20u, 23u}) {

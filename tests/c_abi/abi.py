@@ -105,6 +105,44 @@ class Library:
         return run
 
 
+def first_parameters(text):
+    """name -> the type of what a function takes first."""
+    found = re.findall(r"TOKENHEAP_C_API\s+(?:const\s+)?\w+\s*\*?\s*(th_\w+)\s*\(\s*(?:const\s+)?(\w+)\s*(\*?(?:\s*const\s*\*)?)", text)
+    return {name: kind + star for name, kind, star in found}
+
+
+def never_crash(th, text):
+    """Each function with nothing, with handles of every wrong kind, and with structs of size 0: an answer, and not th_ok."""
+    handles = {name + "*" for name in re.findall(r"typedef\s+struct\s+(\w+)\s+\w+\s*;", text)}
+    source = c_void_p(th.source_open(None))
+    closed = c_void_p(th.source_open(None))
+    th.source_close(closed)
+    zeros = ctypes.create_string_buffer(4096)
+    nothing = [c_void_p(0)] * 9
+    for name, kind in first_parameters(text).items():
+        call, opens = getattr(th.lib, name), th.functions[name] in handles
+        if name in OWN_ANSWERS:
+            continue
+        if kind in handles:
+            for handle in (None, closed, c_void_p(0xdeadbeef), c_void_p(2**64 - 1), zeros, source):
+                if handle is source and kind == "th_source*":
+                    continue
+                for rest in (nothing, [zeros] * 9, [c_size_t(1)] + nothing):
+                    if name == "th_source_deallocate" and rest[0] is zeros:
+                        continue
+                    before = th.lib.th_clear_error()
+                    answer = call(handle, *rest)
+                    assert (not answer) if opens else answer != 0, (name, handle, before)
+                    assert th.lib.th_last_error() or name == "th_last_failure", name
+        else:
+            opened = call(*nothing)  # no options: all defaults, and a handle where these are enough
+            if opens and opened:
+                close = getattr(th.lib, th.functions[name].rstrip("*") + "_close")
+                assert close(c_void_p(opened)) == 0, name
+            assert not call(zeros, *nothing) if opens else call(zeros, *nothing) != 0, name
+    th.source_close(source)
+
+
 def refused(call, *arguments):
     try:
         call(*arguments)
@@ -205,6 +243,7 @@ def main():
     for seed in (1, 2):
         serve(th, seed)
     memory_of_python(th)
+    never_crash(th, text)
     print(f"c_abi: {len(functions)} functions are declared and exported; loops by ctypes are served")
 
 

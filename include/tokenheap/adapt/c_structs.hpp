@@ -66,6 +66,12 @@ template <c_struct T>
   constexpr std::size_t skip = sizeof(detail::c_head);
   const std::size_t known = head.size < sizeof(T) ? head.size : sizeof(T);
   std::memcpy(reinterpret_cast<unsigned char*>(&out) + skip, bytes + skip, known - skip);
+  if constexpr (requires { out.reserved; }) {
+    // a newer library may give it a meaning: to ignore a wish is worse than to refuse it
+    if (out.reserved != 0) {
+      return c_refuse({.code = errc::unsupported, .pool = "c", .what = what, .need = out.reserved, .fix = "set `reserved` to 0"});
+    }
+  }
   return th_ok;
 }
 
