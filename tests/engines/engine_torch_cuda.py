@@ -4,7 +4,7 @@
     engine_torch_cuda.py LIB_DIR SOURCE_DIR     77 without a CUDA build of PyTorch, or without the library
 
 Without a GPU the row of the GPU says so, and what PyTorch can do without one is still checked: loading, every setter that
-docs/adapters.md names, its viewer and its summary over our exports (with the made-up runtime, where LIB_DIR has it).
+docs/adapters.md names and, with the made-up runtime where LIB_DIR has it, its calls of them and its viewer of our exports.
 """
 
 import ctypes
@@ -13,6 +13,7 @@ import pathlib
 import pickle
 import sys
 import tempfile
+import threading
 import time
 
 import engine_torch
@@ -106,13 +107,8 @@ def on_gpu(path):
     return good
 
 
-def viewer(library, source):
-    """PyTorch's own summary and viewer read what the library exports; returns what they were given, None without it."""
-    import torch
-    from torch.cuda import _memory_viz
-
-    if not library.is_file():
-        return None
+def open_fake(library, source):
+    """The library over the made-up runtime, and streams of it. It keeps to its own runtime, whatever PyTorch has loaded."""
     sys.path.insert(0, str(pathlib.Path(source) / "tests" / "torch"))
     import door
 
@@ -120,6 +116,21 @@ def viewer(library, source):
     fake.make_stream.restype = ctypes.c_void_p
     streams = [fake.make_stream() for _ in range(3)]
     assert all(streams)
+    return door, fake, streams
+
+
+def snapshot(fake):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "snapshot.pickle"
+        assert fake.tokenheap_torch_snapshot(str(path).encode()) == 0
+        return pickle.loads(path.read_bytes())
+
+
+def viewer(door, fake, streams):
+    """PyTorch's own summary and viewer read what the library exports; returns how many events."""
+    import torch
+    from torch.cuda import _memory_viz
+
     door.churn(fake, streams, seed=5)
     held = fake.tokenheap_torch_malloc(5 << 20, 0, streams[0])
     theirs = torch.cuda.memory.memory_stats, torch.cuda.memory._get_device_index
@@ -128,15 +139,57 @@ def viewer(library, source):
     summary = torch.cuda.memory.memory_summary(0)
     torch.cuda.memory.memory_stats, torch.cuda.memory._get_device_index = theirs
     assert "Allocated memory      |   5120 KiB" in summary, summary
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "snapshot.pickle"
-        assert fake.tokenheap_torch_snapshot(str(path).encode()) == 0
-        shown = pickle.loads(path.read_bytes())
+    shown = snapshot(fake)
     assert "total_allocated: 5.0MiB" in _memory_viz.segsum(shown)
-    trace = _memory_viz.trace(shown)
-    assert len(trace.splitlines()) > 4000 and "MemoryViz" in _memory_viz.trace_plot(shown) + _memory_viz.segment_plot(shown)
+    assert len(_memory_viz.trace(shown).splitlines()) > 4000
+    assert "MemoryViz" in _memory_viz.trace_plot(shown) + _memory_viz.segment_plot(shown)
     fake.tokenheap_torch_free(held, 5 << 20, 0, streams[0])
     return sum(map(len, shown["device_traces"]))
+
+
+def calls(library, fake, streams):
+    """PyTorch's own C++ calls what the setters were given: fraction, graph pools with their filter, emptying the cache."""
+    import torch
+
+    allocator, _ = load(library)
+    torch.cuda.memory.change_current_allocator(allocator)
+    theirs, size, id = torch._C, 5 << 20, (0, 7)
+    take = lambda: fake.tokenheap_torch_malloc(size, 0, streams[0])
+    theirs._cuda_emptyCache()
+    theirs._cuda_setMemoryFraction(0.25, 0)
+    assert not fake.tokenheap_torch_malloc(200 << 20, 0, streams[0])
+    assert b"limit 134217728" in fake.tokenheap_torch_last_error()
+
+    elsewhere = []
+    other = threading.Thread(target=lambda: elsewhere.append(take()))
+    theirs._cuda_beginAllocateCurrentThreadToPool(0, id)  # its filter takes this thread's requests alone
+    inside = take()
+    other.start()
+    other.join()
+    theirs._cuda_endAllocateToPool(0, id)
+    after = take()
+    assert inside and elsewhere[0] and after, fake.tokenheap_torch_last_error()
+    pools = {b["address"]: tuple(s["segment_pool_id"]) for s in snapshot(fake)["segments"] for b in s["blocks"]}
+    assert pools[inside] != (0, 0) and pools[elsewhere[0]] == pools[after] == (0, 0), pools
+    for piece in (inside, after, *elsewhere):
+        fake.tokenheap_torch_free(piece, size, 0, streams[0])
+    theirs._cuda_emptyCache()
+    assert fake.tokenheap_torch_stat(0, 1) > 0, "a graph may replay on what its pool holds"
+    theirs._cuda_releasePool(0, id)
+    theirs._cuda_releasePool(0, id)
+    assert fake.tokenheap_torch_last_error() == b"a graph pool that was never begun"
+    theirs._cuda_emptyCache()
+    assert fake.tokenheap_torch_stat(0, 1) == 0
+
+    # what the page says that PyTorch refuses for any replaced allocator
+    for refused in (lambda: theirs._cuda_memoryStats(0), lambda: theirs._cuda_resetPeakMemoryStats(0),
+                    lambda: theirs._cuda_resetAccumulatedMemoryStats(0), lambda: theirs._cuda_memorySnapshot(None),
+                    lambda: theirs._cuda_getMemoryFraction(0)):
+        try:
+            refused()
+            print("engine_torch_cuda: PyTorch answers a call that docs/adapters.md calls refused")
+        except RuntimeError as text:
+            assert "does not yet support" in str(text), text
 
 
 def main():
@@ -152,11 +205,15 @@ def main():
     row = {"engine": "PyTorch, GPU tensors", "version": torch.__version__, "door": "libtokenheap_torch.so", "allocations": None,
            "peak_bytes": None, "engine_peak_bytes": None, "waste_percent": None, "engine_waste_percent": None,
            "overhead_percent": None, "output": "n/a"}
-    events = viewer(path.parent / "libfake_torch.so", source)
-    read = "" if events is None else f"; its viewer and memory_summary read our exports ({events} events)"
     _, symbols = load(path)
-    print("ROW " + json.dumps(row | {"what": "loaded by PyTorch", "note":
-                                     f"CUDAPluggableAllocator takes the library and its {len(SETTERS)} setters{read}"}))
+    note = f"CUDAPluggableAllocator takes the library and its {len(SETTERS)} setters"
+    library = path.parent / "libfake_torch.so"
+    if library.is_file():
+        door, fake, streams = open_fake(library, source)
+        note += f"; its viewer and memory_summary read our exports ({viewer(door, fake, streams)} events)"
+        calls(library, fake, streams)
+        note += "; its C++ sets the fraction, opens, ends and releases graph pools by its filter, empties the cache"
+    print("ROW " + json.dumps(row | {"what": "loaded and called by PyTorch", "note": note}))
     if torch.cuda.is_available():
         return 0 if on_gpu(path) else 1
     symbols.tokenheap_torch_malloc.restype = ctypes.c_void_p
