@@ -91,11 +91,11 @@ class Request:
 
 def theirs(program):
     try:
-        import torch
         from vllm.v1.core import kv_cache_utils
         from vllm.v1.core.kv_cache_manager import KVCacheManager
         from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
         from vllm.v1.request import RequestStatus
+        import torch
     except ImportError as no:
         leave(f"vLLM cannot be imported: {no}")
     kv_cache_utils.init_none_hash(digest)
@@ -146,7 +146,7 @@ def main():
             "engine": "vllm", "version": version, "door": "kv::block_pool against KVCacheManager",
             "what": f"{len(program)} operations, {refused} refused, {found} tokens found, seed {seed}",
             "output": "equal" if wrong is None else "different",
-            "allocations": sum(1 for what, _, _ in program if what != "f"), "peak_bytes": 0, "engine_peak_bytes": None,
+            "allocations": sum(1 for what, _, _ in program if what != "f"), "peak_bytes": None, "engine_peak_bytes": None,
             "waste_percent": None, "engine_waste_percent": None,
             "overhead_percent": round(100 * (our_seconds / their_seconds - 1), 1),
             "note": f"us an operation: vLLM {1e6 * their_seconds / len(program):.2f} (its block names apart), "
