@@ -53,7 +53,7 @@ namespace detail {
 class block_divider {
  public:
   explicit block_divider(std::size_t tokens) noexcept
-      : tokens_(tokens), shift_(is_power_of_two(tokens) ? __builtin_ctzll(tokens) : -1) {}
+      : tokens_(tokens), shift_(is_power_of_two(tokens) ? static_cast<int>(trailing_zeros(tokens)) : -1) {}
   [[nodiscard]] std::size_t down(std::size_t n) const noexcept { return shift_ >= 0 ? n >> shift_ : n / tokens_; }
   [[nodiscard]] std::size_t up(std::size_t n) const noexcept {
     const std::size_t whole = down(n);
