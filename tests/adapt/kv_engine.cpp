@@ -119,7 +119,7 @@ TEST_CASE("random requests that fork, grow and end: every token is found through
   REQUIRE(pieces);
   std::vector<kit::sequence> running;
   std::vector<std::vector<kv::token>> texts;
-  for (int step = 0; step != 300; ++step) {
+  for (int step = 0; step != 120; ++step) {
     const std::size_t which = running.empty() ? 0 : random() % running.size();
     if (random() % 4 == 0 && !running.empty()) {
       running.erase(running.begin() + static_cast<std::ptrdiff_t>(which));

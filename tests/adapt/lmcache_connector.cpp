@@ -107,7 +107,8 @@ TEST_CASE("LMCache stores chunks, asks for them, reads them and deletes them, by
   CHECK(there.ok);
   CHECK(there.result_bytes == masks{1, 0, 1});
   const Completion got = f.get(asked);
-  CHECK(got.ok);  // a miss is no failure of the batch
+  CHECK_FALSE(got.ok);  // for clients that look at no mask
+  CHECK(got.error == "1 of 3 chunks are not there");
   CHECK(got.result_bytes == masks{1, 0, 1});
   CHECK(asked.memory[0] == std::vector<unsigned char>(bytes, 4));
   CHECK(asked.memory[2] == std::vector<unsigned char>(bytes, 2));
@@ -116,6 +117,19 @@ TEST_CASE("LMCache stores chunks, asks for them, reads them and deletes them, by
   f.c.close();
   CHECK(f.tier->stats().stored == 3);
   CHECK(f.tier->is_valid());
+}
+
+TEST_CASE("a read of which a part missed is ok for a client that looks at the mask") {
+  host_source heap;
+  auto tier = host::open({.block_bytes = bytes, .room = {.blocks = 8}}, heap);
+  connector c(*tier, {.partial_is_ok = true});
+  client user{c, {}};
+  chunks a({1}, true), asked({1, 2}, false);
+  CHECK(user.wait(c.submit_batch_set(a.keys, a.bufs, a.lens, bytes)).ok);
+  const Completion got = user.wait(c.submit_batch_get(asked.keys, asked.bufs, asked.lens, bytes));
+  CHECK(got.ok);
+  CHECK(got.error == "");
+  CHECK(got.result_bytes == masks{1, 0});
 }
 
 TEST_CASE("the event file is readable while completions wait, and not after they were drained") {
@@ -151,7 +165,12 @@ TEST_CASE("what is wrong with a batch is in the text of its completion, with the
   CHECK(text(f.c.submit_batch_set(a.keys, a.bufs, a.lens, 64)) ==
         "chunks of 64 bytes in a tier of 48: open the tier with the chunk's size");
   a.lens[1] = bytes - 1;  // a buffer of a wrong size is that key's miss
-  CHECK(f.set(a).result_bytes == masks{1, 0});
+  const Completion set = f.set(a);
+  CHECK(set.result_bytes == masks{1, 0});
+  CHECK_FALSE(set.ok);
+  CHECK(set.error == "1 of 2 chunks were not stored");
+  chunks twice({4, 4}, true);
+  CHECK(f.set(twice).ok);
 }
 
 TEST_CASE("a batch that the tier refuses is a failed completion") {

@@ -25,13 +25,17 @@ namespace adapt {
 struct lmcache_options {
   kv::siphash_key secret{};     ///< the same for all who share the tier
   std::size_t patience = 1000;  ///< how often the tier is asked again while it cannot say; then a key is not there
+  bool partial_is_ok =
+      false;  ///< reads of which a part missed are `ok`: only for an LMCache that always looks at the mask
 };
 
 /// Serves LMCache from a tier: `Interface` is lmcache::connector::IStorageConnector of the program's own headers.
 ///
 /// As in csrc/storage_backends/connector_interface.h 8a72c30: futures, one event file, batches, and a mask of 0 and 1 for
 /// every key. Give it to LMCache's pybind macro in place of a connector with workers of its own. One thread owns the tier;
-/// submit calls hand it work and return. A chunk is a block: `batch_chunk_num_bytes` is the tier's `block_bytes()`.
+/// submit calls hand it work and return. A chunk is a block: `batch_chunk_num_bytes` is the tier's `block_bytes()`. A read
+/// is `ok` if all of its chunks came, and a write if all were stored: the client of LMCache 0.5.6 looks at no mask then
+/// (native_clients/connector_client_base.py), while its NativeConnectorL2Adapter takes the mask of a read in any case.
 /// Lost: parallel workers, which a tier has no use for. A chunk that missed may have been written to.
 ///
 /// Requires  a tier that outlives it and that nobody else calls until `close`; buffers that live until their completion
@@ -158,7 +162,13 @@ class lmcache_connector final : public Interface {
           if (below_->remove(&r.names[k], 1) != 0) r.said[k] = kv::tier_answer::hit;
         break;
     }
-    for (std::size_t k = 0; k != n; ++k) r.answer.result_bytes[k] = r.said[k] == kv::tier_answer::hit ? 1 : 0;
+    std::size_t hits = 0;
+    for (std::size_t k = 0; k != n; ++k) hits += r.answer.result_bytes[k] = r.said[k] == kv::tier_answer::hit ? 1 : 0;
+    const bool read = r.going == way::get;
+    if (hits == n || !r.answer.ok || !(read ? !with_.partial_is_ok : r.going == way::set)) return;
+    r.answer.ok = false;
+    r.answer.error = std::to_string(n - hits) + " of " + std::to_string(n) + " chunks " +
+                     (read ? "are not there" : "were not stored");
   }
   void move(kv::tier_ticket batch, request& r) {
     if (!batch) {
@@ -172,6 +182,9 @@ class lmcache_connector final : public Interface {
       below_->complete_load(batch, r.said.data());
     } else {
       below_->complete_store(batch, true, r.said.data());
+      // of equal keys the first one answers for all, once it is there
+      for (std::size_t k = 0; k != r.said.size(); ++k)
+        if (r.said[k] == kv::tier_answer::pending) below_->lookup(&r.names[k], 1, &r.said[k]);
     }
   }
   void look(request& r) {
