@@ -22,6 +22,7 @@ import time
 COLUMNS = ("heap", "slabs", "ranges")
 REPEATS = int(os.environ.get("TOKENHEAP_ENGINE_REPEATS", "5"))
 BATCH, PROMPT, TOKENS, SEED = 4, 64, 64, 17
+SMALL, LARGE = 20000, 8  # tensors of 1 KiB that are made and dropped, and of 64 MiB that are filled too
 Shape = collections.namedtuple("Shape", "layers width hidden heads kv_heads vocabulary")
 SHAPE = Shape(layers=6, width=512, hidden=1376, heads=8, kv_heads=2, vocabulary=4096)
 
@@ -156,6 +157,18 @@ def worker(folder, column):
     before = resident("VmRSS")
     assert lib.tokenheap_torch_cpu_install(column.encode(), 0) == 0
     runs = runs_of(decoder(), prompt_of())
+
+    def small():
+        for _ in range(SMALL):
+            torch.empty(256)
+        return torch.zeros(256)
+
+    def large():
+        for _ in range(LARGE):
+            made = torch.ones(16 << 20)
+        return made[::4096].clone()
+
+    runs |= {"small": small, "large": large}
     for line in sys.stdin:
         command, _, path = line.strip().partition(" ")
         if command in runs:
@@ -201,14 +214,14 @@ def percent(above, of):
     return None if not of else round(100 * (above - of) / of, 2)
 
 
-def take_turns(workers):
+def take_turns(workers, runs=("forward", "generate")):
     """What each worker made, counted in its first run and took in the others: outputs, allocations, medians of seconds."""
     import torch
 
     times, outputs, first = {}, {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         for turn in range(REPEATS + 1):
-            for what in ("forward", "generate"):
+            for what in runs:
                 for name, one in workers.items():
                     path = f"{scratch}/{name}.{what}"
                     answer = one.ask(f"{what} {path}" if turn == 0 else what)
@@ -224,14 +237,19 @@ def compare(folder):
     import torch
 
     workers = {name: Worker(__file__, folder, name) for name in ("own",) + COLUMNS}
-    outputs, first, middle = take_turns(workers)
-    ends = {name: one.ask("figures") for name, one in workers.items()}
+    runs = ("forward", "generate", "small", "large")
+    outputs, first, middle = take_turns(workers, runs[:2])
+    ends = {name: one.ask("figures") for name, one in workers.items()}  # before the large tensors
+    more = take_turns(workers, runs[2:])
+    outputs, first, middle = (a | b for a, b in zip((outputs, first, middle), more))
+    after = {name: one.ask("figures") for name, one in workers.items()}
     for one in workers.values():
         one.end()
     own, good = ends["own"], True
+    each = lambda name, what, count, unit: f"{middle[name, what] / count * unit:.{1 if unit == 1e3 else 0}f}"
     for name in COLUMNS:
         ours, mib = ends[name], 1 << 20
-        equal = all(is_equal(outputs["own", what], outputs[name, what]) for what in ("forward", "generate"))
+        equal = all(is_equal(outputs["own", what], outputs[name, what]) for what in runs)
         good &= equal
         slower = {what: percent(middle[name, what], middle["own", what]) for what in ("forward", "generate")}
         print("ROW " + json.dumps({
@@ -244,8 +262,20 @@ def compare(folder):
             "note": f"forward alone {slower['forward']:+} %; generate {middle[name, 'generate'] * 1000:.0f} ms, own "
                     f"{middle['own', 'generate'] * 1000:.0f} ms; resident peak of the process above its start "
                     f"{ours['resident_peak'] / mib:.0f} MiB, own {own['resident_peak'] / mib:.0f} MiB; "
-                    f"one thread, processor time, median of {REPEATS} turns"}))
+                    f"a tensor of 64 MiB made and filled {each(name, 'large', LARGE, 1e3)} ms, own "
+                    f"{each('own', 'large', LARGE, 1e3)} ms; of 1 KiB made and dropped {each(name, 'small', SMALL, 1e9)} ns, own "
+                    f"{each('own', 'small', SMALL, 1e9)} ns; one thread, processor time, median of {REPEATS} turns"}))
         assert ours["refused"] == 0 and ours["live"] > 0
+    print("ROW " + json.dumps({
+        "engine": "PyTorch, CPU tensors", "version": torch.__version__, "door": "adapt/torch_cpu.hpp, column ranges",
+        "what": f"{LARGE} tensors of 64 MiB, made, filled and dropped",
+        "output": "equal" if is_equal(outputs["own", "large"], outputs["ranges", "large"]) else "different",
+        "allocations": first["ranges", "large"], "peak_bytes": after["ranges"]["held_peak"],
+        "engine_peak_bytes": after["own"]["held_peak"],
+        "waste_percent": percent(after["ranges"]["held_peak"], after["ranges"]["asked_peak"]),
+        "engine_waste_percent": percent(after["own"]["held_peak"], after["ranges"]["asked_peak"]),
+        "overhead_percent": percent(middle["ranges", "large"], middle["own", "large"]),
+        "note": "beside the decoder's weights; above 32 MiB the C library maps and unmaps each tensor, and its pages are new"}))
     return good
 
 
