@@ -3,7 +3,6 @@
 #include <support/catch.hpp>
 
 #include <atomic>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -64,30 +63,5 @@ TEST_CASE("a watermark of C is what a request that begins leaves") {
   REQUIRE(th_pool_would_fit(pool, prompt.data(), 80, nullptr, &fits) == th_ok);
   REQUIRE(fits.status == th_ok);
   REQUIRE(th_sequence_close(running) == th_ok);
-  REQUIRE(th_pool_close(pool) == th_ok);
-}
-
-TEST_CASE("options of a C sequence that make no sense are refused by name") {
-  th_pool* const pool = open_pool(8);
-  const std::uint32_t prompt[] = {1, 2, 3};
-  std::size_t found = 0;
-  th_sequence_options with{};
-  with.size = sizeof with;
-  with.version = TOKENHEAP_C_VERSION;
-  with.share = 3;
-  REQUIRE(th_pool_match(pool, prompt, 3, &with, &found) == th_invalid_argument);
-  with.share = 0;
-  with.admit = 3;
-  REQUIRE(th_pool_match(pool, prompt, 3, &with, &found) == th_invalid_argument);
-  with.admit = 0;
-  with.salt_bytes = 4;
-  REQUIRE(th_pool_match(pool, prompt, 3, &with, &found) == th_invalid_argument);
-  REQUIRE(std::string(adapt::c_last_reason().fix) == "give the bytes of the salt, or no salt");
-  with.salt = "user";
-  with.tenant = ~0u;
-  REQUIRE(th_pool_match(pool, prompt, 3, &with, &found) == th_invalid_argument);
-  with.tenant = 1;
-  REQUIRE(th_pool_match(pool, prompt, 3, &with, &found) == th_ok);
-  REQUIRE(th_pool_match(pool, prompt, 3, &with, nullptr) == th_invalid_argument);
   REQUIRE(th_pool_close(pool) == th_ok);
 }

@@ -26,10 +26,17 @@ OWN_ANSWERS = {"th_version", "th_status_text", "th_status_code", "th_last_error"
 
 
 def headers(include):
-    """All text of the public headers, without comments."""
-    names = sorted((pathlib.Path(include) / "tokenheap" / "adapt").glob("c*.h"))
-    text = "\n".join(name.read_text() for name in names)
-    return re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)
+    """All text of the public headers as a compiler sees it, without comments."""
+    seen = set()
+
+    def read(name):
+        if name in seen:
+            return ""
+        seen.add(name)
+        text = (pathlib.Path(include) / name).read_text()
+        return re.sub(r"#include <(tokenheap/[^>]+)>", lambda found: read(found[1]), text)
+
+    return re.sub(r"//[^\n]*|/\*.*?\*/", "", read("tokenheap/adapt/c.h"), flags=re.S)
 
 
 def declared(text):

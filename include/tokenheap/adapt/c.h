@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tokenheap/adapt/c_device.h>
+#include <tokenheap/adapt/c_events.h>
 #include <tokenheap/adapt/c_kv.h>
 #include <tokenheap/adapt/c_plan.h>
 #include <tokenheap/adapt/c_source.h>

@@ -7,6 +7,8 @@
 
 #include <tokenheap/adapt/c.h>
 #include <tokenheap/adapt/c_device_symbols.hpp>
+#include <tokenheap/adapt/c_event_symbols.hpp>
+#include <tokenheap/adapt/c_kv_symbols.hpp>
 #include <tokenheap/adapt/c_plan_symbols.hpp>
 #include <tokenheap/adapt/c_sequence_symbols.hpp>
 #include <tokenheap/adapt/c_source_symbols.hpp>

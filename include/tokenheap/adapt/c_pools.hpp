@@ -217,24 +217,6 @@ class c_pool_of final : public c_pool {
   std::optional<held> held_;
 };
 
-/// A reader of a pool's events for C.
-///
-/// Threads   one at a time
-class c_feed : public c_object {
- public:
-  static constexpr c_kind kind = c_kind::feed;
-  static constexpr const char* what = "a feed of events";
-
-  c_feed(c_pool& from, kv::event_feed&& made) noexcept : feed(static_cast<kv::event_feed&&>(made)), pool(from) {
-    pool.users.fetch_add(1, std::memory_order_relaxed);
-  }
-  ~c_feed() override { pool.users.fetch_sub(1, std::memory_order_release); }
-
-  kv::event_feed feed;
-  kv::event_batch left;
-  c_pool& pool;
-};
-
 }  // namespace adapt
 }  // namespace v0
 }  // namespace tokenheap

@@ -1,7 +1,7 @@
-// The functions of c_kv.h that are about sequences and events.
+// The functions of c_kv.h that are about sequences.
 #pragma once
 
-#include <tokenheap/adapt/c_kv_symbols.hpp>
+#include <tokenheap/adapt/c_requests.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -15,8 +15,6 @@ template <class Call>
   const std::uint64_t noted = c_noted();
   return c_answer_growth(*s, call(*s), noted, n);
 }
-
-// ---- sequences
 
 TOKENHEAP_C_SYMBOL th_sequence* th_sequence_open(th_pool* pool, const uint32_t* prompt, size_t n,
                                                  const th_sequence_options* options) noexcept {
@@ -93,67 +91,6 @@ TOKENHEAP_C_SYMBOL th_status th_sequence_blocks(th_sequence* sequence, size_t fi
 TOKENHEAP_C_SYMBOL th_status th_sequence_stats_of(th_sequence* sequence, th_sequence_stats* out) noexcept {
   const c_sequence* const s = c_find<c_sequence>(sequence);
   return s == nullptr ? c_last_reason().status : c_write(s->stats(), out, "th_sequence_stats");
-}
-
-// ---- events
-
-TOKENHEAP_C_SYMBOL th_feed* th_feed_open(th_pool* pool, const th_feed_options* options) noexcept {
-  c_pool* const p = c_find<c_pool>(pool);
-  th_feed_options with;
-  if (p == nullptr || c_read(options, with, "th_feed_options") != th_ok) return nullptr;
-  if (!p->tells_events()) {
-    static_cast<void>(c_refuse({.code = errc::unsupported, .pool = p->name(), .what = "events of a pool",
-                                .fix = "open the pool with `events` set"}));
-    return nullptr;
-  }
-  result<kv::event_feed> opened =
-      kv::event_feed::open({.bytes = with.bytes == 0 ? 64 * KiB : static_cast<std::size_t>(with.bytes), .name = p->name()});
-  if (!opened) return static_cast<void>(c_refuse(opened.why())), nullptr;
-  if (with.resume != 0) opened->resume(with.resume_at);
-  return c_hand_out<th_feed>(new (std::nothrow) c_feed(*p, static_cast<kv::event_feed&&>(*opened)));
-}
-TOKENHEAP_C_SYMBOL th_status th_feed_close(th_feed* feed) noexcept {
-  const c_feed* const f = c_find<c_feed>(feed);
-  return f == nullptr ? c_last_reason().status : c_close<c_feed>(feed, f->pool.name());
-}
-
-/// An event of the library as C sees it.
-[[nodiscard]] inline th_event c_event_of(const kv::event& e) noexcept {
-  th_event out{};
-  out.number = e.number;
-  out.kind = static_cast<std::uint32_t>(e.kind) + th_event_stored;
-  out.why = static_cast<std::uint32_t>(e.why);
-  out.snapshot = e.snapshot;
-  out.at_root = e.at_root;
-  out.tenant = e.tenant;
-  out.keyed = e.keyed;
-  out.adapter = e.adapter;
-  out.parent = {e.parent.low, e.parent.high};
-  out.block_tokens = e.block_tokens;
-  out.names = reinterpret_cast<const th_hash*>(e.names.data());
-  out.name_count = e.names.size();
-  out.tokens = e.tokens.data();
-  out.token_count = e.tokens.size();
-  return out;
-}
-static_assert(static_cast<int>(kv::event_kind::cleared) + th_event_stored == th_event_cleared);
-
-TOKENHEAP_C_SYMBOL th_status th_feed_next(th_feed* feed, th_event* out) noexcept {
-  c_feed* const f = c_find<c_feed>(feed);
-  if (f == nullptr) return c_last_reason().status;
-  // first, so that no event is lost to a struct of a wrong size
-  if (const th_status no = c_write(th_event{}, out, "th_event"); no != th_ok) return no;
-  if (f->left.empty()) {
-    if (f->pool.poll(f->feed) == kv::feed_answer::failed) {
-      return c_refuse({.code = errc::out_of_memory, .pool = f->pool.name(), .what = "a snapshot of a pool's blocks",
-                       .fix = "free some memory, and ask again"});
-    }
-    f->left = f->feed.batch();
-  }
-  if (f->left.empty()) return th_ok;
-  const th_event next = c_event_of(f->left.first());
-  f->left.take_first();
-  return c_write(next, out, "th_event");
 }
 
 }  // namespace adapt
