@@ -241,3 +241,36 @@ TEST_CASE("a pool that is larger than its tensors is refused with both numbers")
   const auto nameless = engine_cache::open({.name = nullptr}, model, e.tensors);
   CHECK(std::string(nameless->name()) == "kv");
 }
+
+TEST_CASE("keys and values of different sizes are copied each by its own tensor's stride") {
+  kv::layout uneven = model;
+  uneven.layers = 2, uneven.value_head_size = 32;
+  const numbers keys{blocks, 4, 2, 16}, values{blocks, 4, 2, 32};
+  std::vector<std::vector<unsigned char>> memory;
+  std::vector<engine_tensor> tensors;
+  for (std::size_t t = 0; t != 4; ++t) memory.emplace_back(blocks * 4 * 2 * (t % 2 == 0 ? 16 : 32) * 2);
+  for (std::size_t t = 0; t != 4; ++t)
+    tensors.push_back(
+        {.data = memory[t].data(), .bytes = memory[t].size(), .axes = "BNHD", .shape = t % 2 == 0 ? keys : values});
+  auto cache = engine_cache::open({.cpu_accessible = true}, uneven, tensors);
+  REQUIRE(cache);
+  auto pool = cache->open_pool();
+  REQUIRE(pool);
+  for (std::size_t t = 0; t != 4; ++t)
+    for (std::size_t k = 0; k != memory[t].size(); ++k)
+      memory[t][k] = static_cast<unsigned char>(k / (memory[t].size() / blocks) * 8 + t);
+  auto first = kit::opened(*pool, kit::count_up(6));
+  auto second = first.fork();
+  REQUIRE(second);
+  const kv::token next[] = {7};
+  REQUIRE(second->append(next) == errc::ok);
+  const std::size_t shared = first.blocks()[1], own = second->blocks()[1];
+  for (std::size_t t = 0; t != 4; ++t) {
+    const std::size_t each = memory[t].size() / blocks;
+    for (std::size_t b = 0; b != blocks; ++b) {
+      const bytes want(each, static_cast<unsigned char>((b == own ? shared : b) * 8 + t));
+      CHECK(bytes(memory[t].begin() + static_cast<std::ptrdiff_t>(b * each),
+                  memory[t].begin() + static_cast<std::ptrdiff_t>((b + 1) * each)) == want);
+    }
+  }
+}

@@ -164,7 +164,7 @@ TEST_CASE("a prefetch thread and a backup thread share a storage") {
   hicache_storage<host> s(*tier);
   std::deque<std::string> texts;
   names keys;
-  for (int k = 0; k != 200; ++k) keys.push_back(texts.emplace_back("page" + std::to_string(k)));
+  for (int k = 0; k != 200; ++k) keys.push_back(texts.emplace_back(std::string("page").append(std::to_string(k))));
   pages all(keys, true);
   std::size_t stored = 0;
   std::thread backup([&] {

@@ -76,7 +76,7 @@ struct chunks {
   std::vector<std::size_t> lens;
   explicit chunks(const std::vector<int>& numbers, bool filled) {
     for (const int n : numbers) {
-      keys.push_back("model@0x1@0@" + std::to_string(n));
+      keys.push_back(std::string("model@0x1@0@").append(std::to_string(n)));
       memory.emplace_back(bytes, static_cast<unsigned char>(filled ? n + 1 : 0));
     }
     for (auto& m : memory) bufs.push_back(m.data()), lens.push_back(m.size());
@@ -213,7 +213,8 @@ TEST_CASE("many threads submit while one drains: every future completes once") {
   for (int t = 0; t != threads; ++t) {
     all.emplace_back([&, t] {
       for (int k = 0; k != each; ++k)
-        futures[static_cast<std::size_t>(t)].push_back(f.c.submit_batch_exists({"k" + std::to_string(k)}));
+        futures[static_cast<std::size_t>(t)].push_back(
+            f.c.submit_batch_exists({std::string("k").append(std::to_string(k))}));
     });
   }
   f.user.wait(threads * each);

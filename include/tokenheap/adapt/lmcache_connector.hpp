@@ -114,18 +114,29 @@ class lmcache_connector final : public Interface {
     wake_.notify_one();
     return future;
   }
+  template <class... Parts>
+  [[nodiscard]] static std::string text(const Parts&... parts) {
+    std::string made;
+    const auto add = [&](const auto& part) {
+      if constexpr (std::is_integral_v<std::decay_t<decltype(part)>>) {
+        made += std::to_string(part);
+      } else {
+        made += part;
+      }
+    };
+    (add(parts), ...);
+    return made;
+  }
   [[nodiscard]] std::string why_not(const std::vector<std::string>& keys, const std::vector<void*>* bufs,
                                     const std::vector<std::size_t>* lens, std::size_t chunk) const {
     if (keys.empty()) return "no keys";
     if (bufs == nullptr) return {};
-    if (bufs->size() != keys.size() || lens->size() != keys.size()) {
-      return std::to_string(keys.size()) + " keys, " + std::to_string(bufs->size()) + " buffers and " +
-             std::to_string(lens->size()) + " lengths: give as many of each";
-    }
-    if (chunk != below_->block_bytes()) {
-      return "chunks of " + std::to_string(chunk) + " bytes in a tier of " + std::to_string(below_->block_bytes()) +
-             ": open the tier with the chunk's size";
-    }
+    if (bufs->size() != keys.size() || lens->size() != keys.size())
+      return text(keys.size(), " keys, ", bufs->size(), " buffers and ", lens->size(),
+                  " lengths: give as many of each");
+    if (chunk != below_->block_bytes())
+      return text("chunks of ", chunk, " bytes in a tier of ", below_->block_bytes(),
+                  ": open the tier with the chunk's size");
     return {};
   }
 
@@ -167,14 +178,12 @@ class lmcache_connector final : public Interface {
     const bool read = r.going == way::get;
     if (hits == n || !r.answer.ok || !(read ? !with_.partial_is_ok : r.going == way::set)) return;
     r.answer.ok = false;
-    r.answer.error = std::to_string(n - hits) + " of " + std::to_string(n) + " chunks " +
-                     (read ? "are not there" : "were not stored");
+    r.answer.error = text(n - hits, " of ", n, " chunks ", read ? "are not there" : "were not stored");
   }
   void move(kv::tier_ticket batch, request& r) {
     if (!batch) {
       r.answer.ok = false;
-      r.answer.error = std::string("the tier '") + below_->name() + "' refused a batch of " +
-                       std::to_string(r.names.size()) + " keys";
+      r.answer.error = text("the tier '", below_->name(), "' refused a batch of ", r.names.size(), " keys");
       return;
     }
     while (!below_->poll(batch)) std::this_thread::yield();
