@@ -10,6 +10,9 @@
 extern "C" {
 void* stand_in_take(std::size_t size);
 void stand_in_give(void* p, std::size_t size);
+// not linked everywhere
+[[gnu::weak]] void* stand_in_amx_take(std::size_t size);
+[[gnu::weak]] void stand_in_amx_give(void* p);
 }
 
 namespace engine {
@@ -39,6 +42,13 @@ struct piece {
 }
 [[gnu::noinline]] void forget() { static_cast<void>(take(4'096)); }
 
+[[gnu::noinline]] void use_amx() {
+  if (stand_in_amx_take == nullptr) return;
+  void* const tiles = stand_in_amx_take(700'000);
+  std::memset(tiles, 1, 700'000);
+  stand_in_amx_give(tiles);
+}
+
 }  // namespace engine
 
 int main() {
@@ -48,6 +58,7 @@ int main() {
   engine::load_weights(all);
   engine::open_cache(all);
   engine::forget();
+  engine::use_amx();
   const volatile int steps = 100;  // a copy of the function for a known number would have no name
   std::thread other([&] { engine::compute(steps); });
   engine::compute(steps);

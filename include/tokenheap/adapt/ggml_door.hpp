@@ -6,43 +6,48 @@
 
 #include <pthread.h>
 
-#include <tokenheap/adapt/ggml_owners.hpp>
+#include <tokenheap/adapt/ggml_call.hpp>
 #include <tokenheap/alloc/layered.hpp>
 #include <tokenheap/alloc/ranges.hpp>
 #include <tokenheap/alloc/source_ref.hpp>
 #include <tokenheap/policy/lock.hpp>
 #include <tokenheap/policy/stats.hpp>
+#include <tokenheap/source/host.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
 namespace adapt {
 
-/// What a door has given, in bytes that ggml asked for and bytes that its pages hold.
+/// What a door has given, in bytes that ggml asked for and bytes that were taken from the system for them.
 struct ggml_door_stats {
-  gauge asked;          ///< bytes
-  gauge held;           ///< bytes of whole pages, what is free in them too
+  gauge asked;   ///< bytes
   gauge pieces;
+  std::size_t held = 0;       ///< bytes of whole pages, what is free in them too, and of pieces of the heap
+  std::size_t held_peak = 0;
+  std::size_t in_heap = 0;    ///< pieces of the heap that are out, as far as the door was told
   std::size_t refused = 0;
   std::size_t misused = 0;
-  std::size_t lost = 0;  ///< pieces that are counted, but whose owner had no room in the book
+  std::size_t unseen = 0;     ///< pieces of the heap that ended by free()
+  std::size_t lost = 0;       ///< pieces that are counted, but whose owner had no room in the book
 };
 
 /// Memory for ggml: large pieces in pages of their own, the others cut from chunks, each with the stack that asked for it.
 ///
 /// For a shared object that a program is started with (`adapt/ggml_symbols.hpp`). Kept: 64 bytes of alignment, null for no
-/// bytes and for no memory, null in the give-back, any thread. A large piece goes back to the system at once, chunks that are
-/// idle now and then. Lost: nothing.
+/// bytes and for no memory, null in the give-back, any thread; and free() for what others than libggml-base ask for, who get
+/// memory of the heap: ggml's AMX buffers end so. A large piece goes back to the system at once, chunks that are idle now
+/// and then. Lost: the end of a piece by free() is seen late or never.
 ///
 /// Requires  options of the source, if it has any, at construction
 /// Fails     null; the reason goes to the failure handler, outside the lock
 /// Threads   safe; a fork waits for calls that run, where `guard_forks` was called
-/// Cost      a lock, a hash table or two, and a stack walk of 16 frames, outside the lock: about 3 us
+/// Cost      a lock, a hash table or two, and a stack walk of 16 frames, outside the lock: about 3.5 us in all
 template <source Pages>
 class ggml_door {
   using floor = layered<Pages, with<counters>>;
   using state = ledger_entry::state;
   static constexpr std::size_t alignment = 64;
-  static constexpr std::size_t most_frames = 16;
+  static constexpr std::size_t heap_mark = 1;  // granted sizes are multiples of 64, so the last bit is free to say from where
   static constexpr std::size_t most_stacks = 1024;
 
  public:
@@ -57,18 +62,21 @@ class ggml_door {
   ggml_door& operator=(const ggml_door&) = delete;
   ~ggml_door() { std::free(at_peak_); }
 
-  /// `caller` is where the asking function returns to: frames inside of it are not told.
+  /// `caller` is where the asking function returns to: frames inside of it are not told. Null, or in libggml-base: pages.
   [[nodiscard]] void* allocate(std::size_t bytes, void* caller = nullptr) noexcept {
     if (bytes == 0) return nullptr;
-    look_back(caller);
+    // before the lock is taken: a walk may wait for the dynamic linker, and that for us
+    const bool from_heap = !ggml_call::mine().look_back(caller);
     {
       const locked hold(lock_);
-      allocation a{};
-      if (book_.reserve_one()) a = bytes >= large ? pages_.allocate(bytes, alignment) : cut_.allocate(bytes, alignment);
-      if (a) {
-        book_.insert(a.data, bytes, a.size);
+      if (const allocation a = take(bytes, from_heap)) {
+        // the heap gives an address anew that was given to free() before
+        if (const ledger_entry* const old = book_.find(a.data); old != nullptr && old->is() == state::live) end(*old), ++unseen_;
+        book_.insert(a.data, bytes, a.size | (from_heap ? heap_mark : 0));
         asked_.add(bytes);
         pieces_.add(1);
+        if (from_heap) in_heap_.add(bytes), ++heap_pieces_;
+        if (const std::size_t now = held(); now > held_peak_) held_peak_ = now;
         samples_.came(address_of(a.data), bytes);
         return a.data;
       }
@@ -96,8 +104,8 @@ class ggml_door {
 
   [[nodiscard]] ggml_door_stats stats() const noexcept {
     const locked hold(lock_);
-    return {.asked = asked_, .held = pages_.template policy<counters>().values().granted, .pieces = pieces_,
-            .refused = refused_, .misused = misused_, .lost = samples_.lost()};
+    return {.asked = asked_, .pieces = pieces_, .held = held(), .held_peak = held_peak_, .in_heap = heap_pieces_,
+            .refused = refused_, .misused = misused_, .unseen = unseen_, .lost = samples_.lost()};
   }
   [[nodiscard]] bool is_valid() const noexcept {
     const locked hold(lock_);
@@ -151,48 +159,41 @@ class ggml_door {
     sampled_stack now;
     std::size_t peak_bytes;
   };
-  struct call_stack {
-    void* frames[most_frames];
-    std::size_t depth;
-  };
-
-  [[nodiscard]] static call_stack& seen() noexcept {
-    static thread_local call_stack mine{};
-    return mine;
-  }
   [[nodiscard]] static ggml_door*& guarded() noexcept {
     static ggml_door* door = nullptr;
     return door;
   }
-  /// Walks the stack before the lock is taken: a walk may wait for the dynamic linker, and that for us.
-  TOKENHEAP_NOINLINE static void look_back(void* caller) noexcept {
-    call_stack& mine = seen();
-    mine.depth = walk_by_backtrace(mine.frames, most_frames);
-    for (std::size_t k = 0; caller != nullptr && k != mine.depth; ++k) {
-      if (mine.frames[k] != caller) continue;
-      mine.depth -= k;
-      return static_cast<void>(std::memmove(mine.frames, mine.frames + k, mine.depth * sizeof(void*)));
-    }
-  }
-  static std::size_t hand_over(void** frames, std::size_t most) noexcept {
-    const call_stack& mine = seen();
-    const std::size_t depth = mine.depth < most ? mine.depth : most;
-    for (std::size_t k = 0; k != depth; ++k) frames[k] = mine.frames[k];
-    return depth;
-  }
   [[nodiscard]] static sample_options sampled() noexcept {
-    return {.interval = 1, .by = sampling::fixed, .samples = 8192, .stacks = most_stacks, .depth = most_frames,
-            .walk = &hand_over};
+    return {.interval = 1, .by = sampling::fixed, .samples = 8192, .stacks = most_stacks, .depth = ggml_call::most_frames,
+            .walk = &ggml_call::hand_over};
   }
 
-  void give_back(const ledger_entry& known) noexcept {
+  [[nodiscard]] allocation take(std::size_t bytes, bool from_heap) noexcept {
+    if (!book_.reserve_one()) return {};
+    if (!from_heap) return bytes >= large ? pages_.allocate(bytes, alignment) : cut_.allocate(bytes, alignment);
+    allocation a = heap_.allocate(bytes, alignment);
+    a.size = align_down(a.size, 2);
+    return a;
+  }
+  [[nodiscard]] std::size_t held() const noexcept {
+    return pages_.template policy<counters>().values().granted.current + in_heap_.current;
+  }
+  /// Takes a piece out of the books.
+  void end(const ledger_entry& known) noexcept {
     if (is_at_peak() && asked_.peak > noted_peak_) note_peak();
-    const allocation a{reinterpret_cast<void*>(known.address), known.granted};
+    void* const at = reinterpret_cast<void*>(known.address);
     const std::size_t bytes = known.requested;
-    book_.mark(a.data, state::gone);
+    if ((known.granted & heap_mark) != 0) in_heap_.subtract(bytes), --heap_pieces_;
+    book_.mark(at, state::gone);
     asked_.subtract(bytes);
     pieces_.subtract(1);
-    samples_.went(address_of(a.data));
+    samples_.went(address_of(at));
+  }
+  void give_back(const ledger_entry& known) noexcept {
+    const allocation a{reinterpret_cast<void*>(known.address), known.granted};
+    const std::size_t bytes = known.requested;
+    end(known);
+    if ((a.size & heap_mark) != 0) return heap_.deallocate(a);
     if (bytes >= large) return pages_.deallocate(a);
     cut_.deallocate(a);
     // looking for idle chunks walks over all of them
@@ -214,7 +215,11 @@ class ggml_door {
   layered<source_ref, ranges<ranges_shape{.chunk = large, .granularity = alignment}>> cut_;
   ledger book_;
   allocation_samples samples_;
-  gauge asked_, pieces_;
+  [[no_unique_address]] host_source heap_;
+  gauge asked_, pieces_, in_heap_;
+  std::size_t heap_pieces_ = 0;
+  std::size_t held_peak_ = 0;
+  std::size_t unseen_ = 0;
   std::size_t refused_ = 0;
   std::size_t misused_ = 0;
   moment* at_peak_ = nullptr;

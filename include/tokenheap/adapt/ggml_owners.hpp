@@ -9,11 +9,25 @@ namespace tokenheap {
 inline namespace v0 {
 namespace adapt {
 
-/// True for the path of a library of ggml itself: what stands above it on a stack is the one who asked.
-[[nodiscard]] inline bool is_ggml_module(const char* path) noexcept {
+namespace detail {
+
+[[nodiscard]] inline bool file_begins(const char* path, const char* with) noexcept {
   if (path == nullptr) return false;
   const char* const slash = std::strrchr(path, '/');
-  return std::strncmp(slash == nullptr ? path : slash + 1, "libggml", 7) == 0;
+  return std::strncmp(slash == nullptr ? path : slash + 1, with, std::strlen(with)) == 0;
+}
+
+}  // namespace detail
+
+/// True for the path of a library of ggml itself: what stands above it on a stack is the one who asked.
+[[nodiscard]] inline bool is_ggml_module(const char* path) noexcept { return detail::file_begins(path, "libggml"); }
+
+/// True for an address in ggml's base library, which gives back by ggml_aligned_free all that it takes.
+///
+/// Others need not: ggml's AMX buffers, in libggml-cpu, end by free().
+[[nodiscard]] inline bool is_in_ggml_base(const void* address) noexcept {
+  Dl_info found{};
+  return ::dladdr(address, &found) != 0 && detail::file_begins(found.dli_fname, "libggml-base");
 }
 
 /// Ends the name of a function before its parameters.

@@ -47,7 +47,7 @@ inline void write_ggml_report(const ggml_page_door& door, std::FILE* to) noexcep
   ggml_owner_table owners;
   door.sum_up(owners);
   std::fprintf(to, "tokenheap: ggml in process %d: %zu pieces, %zu refused; at the peak %zu bytes asked, %zu held\n",
-               static_cast<int>(::getpid()), now.pieces.allocated, now.refused, now.asked.peak, now.held.peak);
+               static_cast<int>(::getpid()), now.pieces.allocated, now.refused, now.asked.peak, now.held_peak);
   for (std::size_t k = 0; k != owners.size(); ++k) {
     const ggml_owner& o = owners[k];
     std::fprintf(to, "tokenheap:   %12zu bytes at the peak, %zu pieces in all: %s\n", o.peak_bytes, o.ever_pieces, o.name);
@@ -57,6 +57,8 @@ inline void write_ggml_report(const ggml_page_door& door, std::FILE* to) noexcep
     if (o.now_pieces == 0) continue;
     std::fprintf(to, "tokenheap:   still out: %zu bytes in %zu pieces: %s\n", o.now_bytes, o.now_pieces, o.name);
   }
+  if (now.in_heap != 0)
+    std::fprintf(to, "tokenheap:   %zu of these may have ended by free(), as AMX buffers do: nobody is told\n", now.in_heap);
   if (now.lost != 0) std::fprintf(to, "tokenheap:   %zu pieces were too many for the book of owners\n", now.lost);
 }
 
@@ -121,7 +123,7 @@ TOKENHEAP_GGML_SYMBOL inline void ggml_aligned_free(void* p, std::size_t) {
 /// 8 misused; ~0 for another number.
 TOKENHEAP_GGML_SYMBOL inline std::size_t tokenheap_ggml_stat(int which) {
   const tokenheap::adapt::ggml_door_stats s = tokenheap::adapt::ggml_door_here().stats();
-  const std::size_t all[] = {s.asked.current, s.asked.peak,    s.held.current,     s.held.peak, s.pieces.current,
+  const std::size_t all[] = {s.asked.current, s.asked.peak,       s.held,    s.held_peak, s.pieces.current,
                              s.pieces.peak,   s.pieces.allocated, s.refused, s.misused};
   return which >= 0 && which < 9 ? all[which] : ~std::size_t{0};
 }
