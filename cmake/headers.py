@@ -40,7 +40,7 @@ WEIGHT_BY_NAME = {"concepts/kv.hpp": 3600, "concepts/policy.hpp": 3300, "concept
 WEIGHT_UMBRELLA = 100000
 # what only g++ and its like take, where no condition on the compiler stands around it
 EXTENSION = re.compile(r"__attribute__|__builtin_\w+|\b__?asm(?:__)?\b|\basm\b|\b__int128\b|\b__?typeof(?:__)?\b|__extension__"
-                       r"|\b__restrict\w*|__PRETTY_FUNCTION__|\[\[\s*(?:gnu|clang|msvc|no_unique_address)\b|__sync_\w+|__atomic_\w+"
+                       r"|\b__restrict__\b|__PRETTY_FUNCTION__|\[\[\s*(?:gnu|clang|msvc|no_unique_address)\b|__sync_\w+|__atomic_\w+"
                        r"|\b__thread\b|\balloca\s*\(|#\s*include_next|#\s*warning|#\s*pragma\s+(?!once)|\bvector_size\b|\b__\w*_unreachable\b")
 CONDITION = re.compile(r"__GNUC__|__clang__|TOKENHEAP_GNU|__x86_64__|__ELF__|__SANITIZE_\w+|_MSC_VER|__CUDACC__|__has_feature")
 # whole headers that exist for one kind of machine: fibers in assembler, frames of the stack, what a Linux library exports

@@ -215,7 +215,7 @@ class ggml_door {
   layered<source_ref, ranges<ranges_shape{.chunk = large, .granularity = alignment}>> cut_;
   ledger book_;
   allocation_samples samples_;
-  [[no_unique_address]] host_source heap_;
+  TOKENHEAP_NO_UNIQUE_ADDRESS host_source heap_;
   gauge asked_, pieces_, in_heap_;
   std::size_t heap_pieces_ = 0;
   std::size_t held_peak_ = 0;
