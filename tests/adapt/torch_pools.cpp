@@ -41,10 +41,16 @@ TEST_CASE("a filter of handles decides, on the thread that asks, which requests 
   std::thread other([&] { elsewhere = take(r, 0); });
   other.join();
   CHECK(pool_of(r.gpu(), elsewhere) == pool_of(r.gpu(), inside));
+  // what another thread asks for meanwhile is not what this one does
+  pools::ask_for(one);
+  std::thread meanwhile([&] { pools::ask_for(r.streams[1].handle); });
+  meanwhile.join();
+  const allocation mine_still = r.gpu().allocate(r.streams[0], {.bytes = 1 * MiB});
+  CHECK(pool_of(r.gpu(), mine_still) == pool_of(r.gpu(), inside));
   CHECK(mine.end(r.gpu(), {0, 7}) == nullptr);
   const allocation later = take(r, 0);
   CHECK(pool_of(r.gpu(), later) == 0);
-  for (const allocation a : {inside, outside, elsewhere, later}) r.gpu().deallocate(a);
+  for (const allocation a : {inside, outside, elsewhere, mine_still, later}) r.gpu().deallocate(a);
   CHECK(mine.release(r.gpu(), {0, 7}) == nullptr);
 }
 

@@ -65,6 +65,18 @@ TEST_CASE("the numbers stand under the keys of torch.cuda.memory_stats") {
   r.gpu().deallocate(a);
 }
 
+TEST_CASE("each plain number has its own key") {
+  device_stats of{};
+  of.num_alloc_retries = 2;
+  of.num_ooms = 3;
+  of.num_sync_all_streams = 5;
+  of.num_device_alloc = 7;
+  of.num_device_free = 11;
+  const std::string text = stats_text(of);
+  CHECK(text.ends_with("\"num_alloc_retries\":2,\"num_ooms\":3,\"num_oom_rejections\":0,\"num_sync_all_streams\":5,"
+                       "\"num_device_alloc\":7,\"num_device_free\":11}"));
+}
+
 TEST_CASE("a buffer that is too short is cut off and terminated, and the length is that of the whole") {
   const device_stats none{};
   const std::string whole = stats_text(none);
