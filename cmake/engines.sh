@@ -32,7 +32,7 @@ version_of() { sed -n "s/^$1==//p" "$root/cmake/engines.txt"; }
 
 if [ $install = yes ]; then
   "$root/cmake/deps.sh" program
-  "$root/cmake/deps.sh" engines
+  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then "$root/cmake/deps.sh" engines; fi
   if ! [ -x "$engines/bin/python" ]; then python3 -m venv "$engines"; fi
   if ! cmp -s "$root/cmake/engines.txt" "$engines/installed.txt"; then
     echo "engines: installing into $engines; llama.cpp is compiled, which takes minutes"
