@@ -386,3 +386,108 @@ TEST_CASE("random jobs: every byte is its key's, and the events tell at any time
   }
   CHECK(f.tier->stats().evicted == 0);
 }
+
+namespace {
+
+/// What vLLM's CPUOffloadingManager with LRU would do (vllm/v1/kv_offload/cpu/manager.py 0358cbb), in the plainest way.
+struct plain_manager {
+  std::size_t capacity;
+  std::vector<std::uint32_t> order;  // ready blocks, the longest unused first
+  std::map<std::uint32_t, int> held;
+  std::set<std::uint32_t> storing;
+
+  bool is_ready(std::uint32_t n) const { return std::find(order.begin(), order.end(), n) != order.end(); }
+  lookup_result lookup(std::uint32_t n) {
+    if (storing.contains(n)) return lookup_result::hit_pending;
+    if (!is_ready(n)) return lookup_result::miss;
+    order.erase(std::find(order.begin(), order.end(), n));
+    order.push_back(n);
+    return lookup_result::hit;
+  }
+  /// keys_to_store and evicted_keys, or nothing.
+  bool prepare_store(const std::vector<std::uint32_t>& keys, std::vector<std::uint32_t>& stores,
+                     std::vector<std::uint32_t>& evicted) {
+    for (const std::uint32_t n : keys) {
+      if (lookup(n) == lookup_result::miss && std::find(stores.begin(), stores.end(), n) == stores.end())
+        stores.push_back(n);
+    }
+    const std::size_t used = order.size() + storing.size();
+    const std::size_t want = stores.size() > capacity - used ? stores.size() - (capacity - used) : 0;
+    for (const std::uint32_t n : order) {
+      const bool own = std::find(keys.begin(), keys.end(), n) != keys.end();
+      if (evicted.size() != want && held[n] == 0 && !own) evicted.push_back(n);
+    }
+    if (evicted.size() != want) return false;
+    for (const std::uint32_t n : evicted) order.erase(std::find(order.begin(), order.end(), n));
+    storing.insert(stores.begin(), stores.end());
+    return true;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("random jobs choose, evict and refuse exactly as vLLM's manager with LRU does") {
+  const auto seed = static_cast<std::uint32_t>(GENERATE(11, 12, 13));
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  fixture f(10);
+  auto& o = *f.offload;
+  plain_manager m{.capacity = 10, .order = {}, .held = {}, .storing = {}};
+  struct flight {
+    kv::tier_ticket ticket;
+    std::vector<std::uint32_t> keys;
+    bool is_load;
+    std::unique_ptr<job> memory;
+  };
+  std::vector<flight> flights;
+  std::size_t refusals = 0, evictions = 0;
+  for (int step = 0; step != 1500; ++step) {
+    std::vector<std::uint32_t> numbers(1 + random() % 6);
+    for (std::uint32_t& n : numbers) n = static_cast<std::uint32_t>(random() % 24);
+    auto work = std::make_unique<job>(numbers);
+    const auto what = random() % 5;
+    if (what == 0) {
+      for (const std::uint32_t n : numbers) CHECK(o.lookup(key_of(n)) == m.lookup(n));
+    } else if (what == 1) {  // as vLLM does: only what was just found is loaded
+      std::vector<std::uint32_t> there;
+      for (const std::uint32_t n : numbers)
+        if (o.lookup(key_of(n)) == hit) there.push_back(n);
+      for (const std::uint32_t n : numbers) m.lookup(n);
+      if (there.empty() || flights.size() > 3) continue;
+      work = std::make_unique<job>(there, false);
+      const kv::tier_ticket t = o.prepare_load(work->keys, work->spans);
+      REQUIRE(t);
+      for (const std::uint32_t n : there) m.lookup(n), ++m.held[n];
+      flights.push_back({t, there, true, std::move(work)});
+    } else if (what != 4 && flights.size() < 4) {
+      std::vector<std::uint32_t> stores, evicted;
+      const bool takes = m.prepare_store(numbers, stores, evicted);
+      const auto plan = o.prepare_store(work->keys, work->spans, work->chosen(), work->evicted);
+      REQUIRE(static_cast<bool>(plan) == takes);
+      refusals += !takes;
+      if (!takes) continue;
+      REQUIRE(plan->stores == stores.size());
+      REQUIRE(plan->evicted == evicted.size());
+      evictions += evicted.size();
+      for (std::size_t k = 0; k != evicted.size(); ++k) CHECK(number_of(work->evicted[k]) == evicted[k]);
+      if (plan->ticket) flights.push_back({plan->ticket, stores, false, std::move(work)});
+    } else if (!flights.empty()) {
+      const std::size_t which = random() % flights.size();
+      flight& done = flights[which];
+      const bool success = random() % 6 != 0;
+      if (done.is_load) {
+        CHECK(o.complete_load(done.ticket) == done.keys.size());
+        for (const std::uint32_t n : done.keys) --m.held[n];
+      } else {
+        CHECK(o.complete_store(done.ticket, success) == (success ? done.keys.size() : 0));
+        for (const std::uint32_t n : done.keys) {
+          m.storing.erase(n);
+          if (success) m.order.push_back(n);
+        }
+      }
+      flights.erase(flights.begin() + static_cast<std::ptrdiff_t>(which));
+    }
+  }
+  CHECK(refusals > 10);
+  CHECK(evictions > 100);
+}

@@ -147,6 +147,16 @@ namespace detail {
   return too_small("places for offsets", places, out.offsets.size());
 }
 
+/// The offsets of blocks of the primary pool; the three lie apart.
+inline void put_pieces(std::span<const kv::block_id> from, std::uint32_t step, std::uint32_t value,
+                       std::int32_t* __restrict keys, std::int32_t* __restrict values) noexcept {
+  for (std::size_t at = 0; at != from.size(); ++at) {
+    const std::uint32_t piece = from[at] * step;
+    keys[at] = static_cast<std::int32_t>(piece);
+    values[at] = static_cast<std::int32_t>(piece + value);
+  }
+}
+
 }  // namespace detail
 
 /// Writes a batch as TensorRT-LLM's block offsets of one pool: for each row the keys of its blocks, then their values.
@@ -168,9 +178,9 @@ namespace detail {
   for (const kv::table_row& row : rows) {
     std::int32_t* const values = keys + out.width;
     std::size_t at = 0;
-    for (; plain && at != row.blocks.size(); ++at) {
-      keys[at] = static_cast<std::int32_t>(row.blocks[at] * step);
-      values[at] = static_cast<std::int32_t>(row.blocks[at] * step + value);
+    if (plain) {
+      detail::put_pieces(row.blocks, step, value, keys, values);
+      at = row.blocks.size();
     }
     for (; at != row.blocks.size(); ++at) {
       const kv::block_id id = row.blocks[at];

@@ -150,9 +150,10 @@ namespace detail {
     std::size_t place = row.first - from * block_tokens;
     for (std::size_t left = row.count, at = from; left != 0; ++at, place = 0) {
       const std::size_t run = block_tokens - place < left ? block_tokens - place : left;
-      auto slot = static_cast<std::int64_t>(row.blocks[at]) * static_cast<std::int64_t>(block_tokens) +
-                  static_cast<std::int64_t>(place);
-      for (std::size_t n = 0; n != run; ++n) *to++ = slot++;
+      const std::int64_t slot = static_cast<std::int64_t>(row.blocks[at]) * static_cast<std::int64_t>(block_tokens) +
+                                static_cast<std::int64_t>(place);
+      for (std::size_t n = 0; n != run; ++n) to[n] = slot + static_cast<std::int64_t>(n);
+      to += run;
       left -= run;
     }
     if (!starts.empty()) starts[r + 1] = static_cast<std::int32_t>(to - out.data());
