@@ -37,7 +37,10 @@ if [ $install = yes ]; then
   if ! cmp -s "$root/cmake/engines.txt" "$engines/installed.txt"; then
     echo "engines: installing into $engines; llama.cpp is compiled, which takes minutes"
     "$engines/bin/python" -m pip install --quiet --upgrade pip
-    "$engines/bin/python" -m pip install --quiet -r "$root/cmake/engines.txt"
+    sed '/^# alone$/,$d' "$root/cmake/engines.txt" >"$engines/required.txt"
+    "$engines/bin/python" -m pip install --quiet -r "$engines/required.txt"
+    sed '1,/^# alone$/d' "$root/cmake/engines.txt" >"$engines/alone.txt"
+    "$engines/bin/python" -m pip install --quiet --no-deps -r "$engines/alone.txt"
     cp "$root/cmake/engines.txt" "$engines/installed.txt"
   fi
 fi
