@@ -87,7 +87,7 @@ template <class Format, std::size_t N>
   return all;
 }
 
-/// The format as a checkpoint has it, with `bits` for a weight and a scale and a zero point for each `group`; 0: as is usual.
+/// The format as a checkpoint has it: `bits` for a weight, a scale and a zero point for each `group`; 0: as is usual.
 [[nodiscard]] constexpr weight_format grouped(weight_format f, std::size_t bits, std::size_t group) noexcept {
   if (bits == 0 || group == 0) return f;
   f.bits = static_cast<std::uint32_t>(bits * group + 16 + bits);
