@@ -18,6 +18,12 @@ namespace adapt {
 [[nodiscard]] inline c_gpu* c_make_gpu(const th_gpu_options& with) noexcept {
   failure wrong{.code = errc::invalid_argument, .pool = with.name != nullptr ? with.name : "device", .what = "kind of a device",
                 .fix = "give a th_device_kind"};
+  // also no number at all
+  if (!(with.collect_above >= 0 && with.collect_above <= 1)) {
+    wrong.what = "collect_above of an allocator";
+    wrong.fix = "give a share from 0 to 1";
+    return static_cast<void>(c_refuse(wrong)), nullptr;
+  }
   if (with.kind == th_device_simulated && with.ordinal == 0) return new (std::nothrow) c_gpu_of<c_sim_home>(with);
   if (with.kind == th_device_cuda && with.ordinal <= 63) {
 #if TOKENHEAP_C_CUDA
