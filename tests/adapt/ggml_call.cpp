@@ -17,7 +17,41 @@ TOKENHEAP_NOINLINE bool ask(bool with_caller) {
   return pairs;
 }
 
+// the same function asks for two callers, whose frames look alike
+TOKENHEAP_NOINLINE void between() {
+  static_cast<void>(ask(true));
+  asm volatile("" ::: "memory");
+}
+TOKENHEAP_NOINLINE void first_of_two() {
+  between();
+  asm volatile("nop" ::: "memory");
+}
+TOKENHEAP_NOINLINE void second_of_two() {
+  between();
+  asm volatile("nop; nop" ::: "memory");
+}
+
 }  // namespace
+
+TEST_CASE("a call that came before is known without a walk, and one that only looks alike is not taken for it") {
+  const ggml_call& seen = ggml_call::mine();
+  void* called_from[2] = {};
+  const std::size_t before = seen.walks;
+  for (int k = 0; k != 100; ++k) {
+    void (*const volatile which)() = k % 2 == 0 ? &first_of_two : &second_of_two;
+    which();
+    REQUIRE(seen.depth > 3);
+    REQUIRE(seen.frames[0] == returned_to);
+    // returns into `between`, then into one of the two
+    if (k < 2) called_from[k] = seen.frames[1];
+    REQUIRE(seen.frames[1] == called_from[k % 2]);
+  }
+  CHECK(called_from[0] != called_from[1]);
+  CHECK(seen.walks - before >= 2);
+  const std::size_t then = seen.walks;
+  for (int k = 0; k != 100; ++k) first_of_two();
+  CHECK(seen.walks - then <= 2);
+}
 
 TEST_CASE("a stack begins where the asking function returns to, and goes out through hand_over") {
   static_cast<void>(ask(true));

@@ -41,7 +41,7 @@ struct ggml_door_stats {
 /// Requires  options of the source, if it has any, at construction
 /// Fails     null; the reason goes to the failure handler, outside the lock
 /// Threads   safe; a fork waits for calls that run, where `guard_forks` was called
-/// Cost      a lock, a hash table or two, and a stack walk of 16 frames, outside the lock: about 3.5 us in all
+/// Cost      about 0.3 us more than the heap for a call that came before, else a stack walk of 3 us and more, under no lock
 template <source Pages>
 class ggml_door {
   using floor = layered<Pages, with<counters>>;
