@@ -152,8 +152,8 @@ static void refusals(th_pool* pool, th_source* heap) {
 }
 
 int main(void) {
-  printf("a model of eight billion would have %llu blocks on a device of 80 GiB\n",
-         (unsigned long long)blocks_of_a_real_model());
+  const uint64_t planned = blocks_of_a_real_model();
+  if (planned != 0) printf("a model of eight billion has %llu blocks on a device of 80 GiB\n", (unsigned long long)planned);
   // [open]
   th_source* const heap = th_source_open(NULL);
   const th_pool_options with = {
