@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "tables_kit.hpp"
+
 using namespace tokenheap;
 using namespace tokenheap::adapt;
+using namespace tables_kit;
 
 namespace {
-
-using ids = std::vector<kv::block_id>;
-using numbers = std::vector<std::int32_t>;
 
 constexpr kv::layout shape{.layers = 3,
                            .kv_heads = 2,
@@ -36,14 +36,6 @@ struct kernel {
            static_cast<std::uint64_t>(offset & INT32_MAX) * static_cast<std::uint64_t>(bytes_of_piece);
   }
 };
-
-bool says(const failure& no, errc code, std::size_t need, std::size_t available) {
-  CHECK(std::string(no.fix) != "");
-  CHECK(no.code == code);
-  CHECK(no.need == need);
-  CHECK(no.available == available);
-  return no.code == code;
-}
 
 }  // namespace
 

@@ -8,29 +8,15 @@
 
 #include <kv/kit.hpp>
 
+#include "tables_kit.hpp"
+
 using namespace tokenheap;
 using namespace tokenheap::adapt;
+using namespace tables_kit;
 
 namespace {
 
-using ids = std::vector<kv::block_id>;
-using numbers = std::vector<std::int32_t>;
 using slots = std::vector<std::int64_t>;
-
-const ids three{5, 9, 2}, one{7}, with_draft{1, 3};
-const std::vector<kv::table_row> batch{{three, 33}, {{}, 0}, {one, 16}, {with_draft, 1}};
-
-bool says(const failure& no, errc code, std::size_t need, std::size_t available) {
-  char line[400];
-  describe(no, line, sizeof line);
-  INFO(line);
-  CHECK(std::string(no.fix) != "");
-  CHECK(std::string(no.pool) == "block table");
-  CHECK(no.code == code);
-  CHECK(no.need == need);
-  CHECK(no.available == available);
-  return no.code == code && no.need == need && no.available == available;
-}
 
 }  // namespace
 
