@@ -3,6 +3,7 @@
 #include <support/catch.hpp>
 
 #include <set>
+#include <string>
 #include <utility>
 
 #include <tokenheap/adapt/c_sequence_symbols.hpp>
@@ -90,5 +91,42 @@ TEST_CASE("a feed of C goes on where a reader says that it was") {
   auto e = fresh<th_event>();
   REQUIRE(th_feed_next(feed, &e) == th_ok);
   REQUIRE((e.kind == th_event_stored && e.number == 1 && e.snapshot == 0 && e.name_count == 1 && e.at_root == 0));
+  REQUIRE((th_feed_close(feed) == th_ok && th_sequence_close(one) == th_ok && th_pool_close(pool) == th_ok));
+}
+
+TEST_CASE("events of C are JSON for routers, as many as fit, and none is lost to a text that is too short") {
+  auto with = fresh<th_pool_options>();
+  with.blocks = 8;
+  with.block_tokens = 2;
+  with.events = 1;
+  th_pool* const pool = th_pool_open(&with);
+  th_feed* const feed = th_feed_open(pool, nullptr);
+  char text[400];
+  std::size_t length = 0;
+  REQUIRE(th_feed_json(feed, nullptr, text, sizeof text, &length) == th_ok);
+  REQUIRE(std::string(text, length) == "{\"ts\":0.000000,\"seq\":0,\"snapshot\":true,\"events\":[{\"type\":\"AllBlocksCleared\","
+                                       "\"medium\":\"GPU\",\"group_idx\":0}]}");
+  REQUIRE(th_feed_json(feed, nullptr, text, sizeof text, &length) == th_ok);
+  REQUIRE((length == 0 && text[0] == '\0'));
+
+  const std::uint32_t prompt[4] = {5, 6, 7, 8};
+  th_sequence* const one = th_sequence_open(pool, prompt, 4, nullptr);
+  REQUIRE((th_sequence_publish(one, 2) == th_ok && th_sequence_publish(one, 4) == th_ok));
+  auto how = fresh<th_feed_json_options>();
+  how.microseconds = 1'500'000;
+  how.rank_plus_one = 3;
+  how.numbers = 1;
+  REQUIRE(th_feed_json(feed, &how, text, 60, &length) == th_too_large);
+  REQUIRE((length == 0 && text[0] == '\0' && adapt::c_last_reason().limit == 60));
+  REQUIRE(th_feed_json(feed, &how, text, 300, &length) == th_ok);
+  std::string first(text, length);
+  REQUIRE(first.starts_with("{\"ts\":1.500000,\"seq\":0,\"snapshot\":false,\"events\":[{\"type\":\"BlockStored\","));
+  REQUIRE(first.find("\"token_ids\":[5,6],\"block_size\":2") != std::string::npos);
+  REQUIRE(first.find("[7,8]") == std::string::npos);
+  REQUIRE(first.ends_with("],\"data_parallel_rank\":2}"));
+  REQUIRE(th_feed_json(feed, &how, text, sizeof text, &length) == th_ok);
+  REQUIRE(std::string(text, length).find("\"token_ids\":[7,8]") != std::string::npos);
+  REQUIRE(th_feed_json(feed, &how, nullptr, 0, &length) == th_invalid_argument);
+  REQUIRE(th_feed_json(nullptr, &how, text, 4, &length) == th_invalid_argument);
   REQUIRE((th_feed_close(feed) == th_ok && th_sequence_close(one) == th_ok && th_pool_close(pool) == th_ok));
 }

@@ -10,4 +10,5 @@ TEST_CASE("the structs of C events have the places that were published") {
   STATIC_REQUIRE(offsetof(th_event, parent) == 48);
   STATIC_REQUIRE(offsetof(th_event, token_count) == 96);
   STATIC_REQUIRE(sizeof(th_event) == 104);
+  STATIC_REQUIRE(sizeof(th_feed_json_options) == 40);
 }

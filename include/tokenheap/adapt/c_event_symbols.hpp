@@ -3,6 +3,7 @@
 
 #include <tokenheap/adapt/c_events.h>
 #include <tokenheap/adapt/c_pools.hpp>
+#include <tokenheap/kv/events_json.hpp>
 
 namespace tokenheap {
 inline namespace v0 {
@@ -67,22 +68,45 @@ TOKENHEAP_C_SYMBOL th_status th_feed_close(th_feed* feed) noexcept {
 }
 static_assert(static_cast<int>(kv::event_kind::cleared) + th_event_stored == th_event_cleared);
 
+/// Makes sure that what is new is in `left`.
+[[nodiscard]] inline th_status c_look_for_events(c_feed& f) noexcept {
+  if (!f.left.empty()) return th_ok;
+  if (f.pool.poll(f.feed) == kv::feed_answer::failed) {
+    return c_refuse({.code = errc::out_of_memory, .pool = f.pool.name(), .what = "a snapshot of a pool's blocks",
+                     .fix = "free some memory, and ask again"});
+  }
+  return f.left = f.feed.batch(), th_ok;
+}
+
 TOKENHEAP_C_SYMBOL th_status th_feed_next(th_feed* feed, th_event* out) noexcept {
   c_feed* const f = c_find<c_feed>(feed);
   if (f == nullptr) return c_last_reason().status;
   // first, so that no event is lost to a struct of a wrong size
   if (const th_status no = c_write(th_event{}, out, "th_event"); no != th_ok) return no;
-  if (f->left.empty()) {
-    if (f->pool.poll(f->feed) == kv::feed_answer::failed) {
-      return c_refuse({.code = errc::out_of_memory, .pool = f->pool.name(), .what = "a snapshot of a pool's blocks",
-                       .fix = "free some memory, and ask again"});
-    }
-    f->left = f->feed.batch();
-  }
+  if (const th_status no = c_look_for_events(*f); no != th_ok) return no;
   if (f->left.empty()) return th_ok;
   const th_event next = c_event_of(f->left.first());
   f->left.take_first();
   return c_write(next, out, "th_event");
+}
+TOKENHEAP_C_SYMBOL th_status th_feed_json(th_feed* feed, const th_feed_json_options* options, char* out, size_t room,
+                                          size_t* length) noexcept {
+  c_feed* const f = c_find<c_feed>(feed);
+  th_feed_json_options with;
+  if (f == nullptr || c_read(options, with, "th_feed_json_options") != th_ok) return c_last_reason().status;
+  if (out == nullptr || room == 0 || length == nullptr) return c_refuse_null("room and length of a text");
+  *out = '\0';
+  *length = 0;
+  if (const th_status no = c_look_for_events(*f); no != th_ok || f->left.empty()) return no;
+  const bool ranked = with.rank_plus_one != 0 && with.rank_plus_one <= 1u << 30;
+  const kv::events_json_options how{.microseconds = with.microseconds,
+                                    .names = with.numbers != 0 ? kv::name_form::number : kv::name_form::hex,
+                                    .rank = ranked ? static_cast<int>(with.rank_plus_one - 1) : -1,
+                                    .spec_kind = with.spec_kind, .sliding_window = with.sliding_window};
+  std::size_t written = 0;
+  const errc code = kv::write_json(f->left, how, out, room, written);
+  *length = written;
+  return c_refuse({.code = code, .pool = f->pool.name(), .what = "room for one event", .limit = room, .fix = "give more room"});
 }
 
 }  // namespace adapt

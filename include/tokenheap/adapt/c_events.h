@@ -51,4 +51,20 @@ TOKENHEAP_C_API th_status th_feed_close(th_feed* feed) TOKENHEAP_C_NOEXCEPT;
 /// The next event; of kind th_event_none where there is none now.
 TOKENHEAP_C_API th_status th_feed_next(th_feed* feed, th_event* out) TOKENHEAP_C_NOEXCEPT;
 
+typedef struct th_feed_json_options {
+  uint32_t size;
+  uint32_t version;
+  uint64_t microseconds;  ///< since 1970, by the caller's clock
+  const char* spec_kind;  ///< such as "full_attention"; null: left out
+  uint64_t sliding_window;  ///< 0: left out
+  uint32_t rank_plus_one;   ///< 1 for rank 0 of data-parallel engines; 0: none
+  uint32_t numbers;         ///< 1: names as numbers of 64 bits, for routers that take no others
+} th_feed_json_options;
+
+/// Writes as many of the next events as fit, as one object of the JSON that vLLM's routers read, and takes them out.
+///
+/// `length` is 0 where there is nothing new. th_too_large where not even one event fits: it stays the next one.
+TOKENHEAP_C_API th_status th_feed_json(th_feed* feed, const th_feed_json_options* options, char* out, size_t room,
+                                       size_t* length) TOKENHEAP_C_NOEXCEPT;
+
 TOKENHEAP_C_END
