@@ -124,8 +124,8 @@ class gguf_groups {
     layer_group g{.name = "state", .kind = kv::group_kind::state, .at = {}, .conv_bytes_each = 4, .state_bytes_each = 4};
     const std::size_t kernel = number("ssm.conv_kernel"), before = kernel == 0 ? 0 : kernel - 1;
     if (const std::size_t head = number("kda.head_dim"); head != 0) {
-      const std::size_t wide = query_heads_ * head;
-      if (wide <= gguf_limits::width && before <= 64) g.conv_numbers = 3 * before * wide, g.state_numbers = wide * head;
+      const std::size_t width = query_heads_ * head;
+      if (width <= gguf_limits::width && before <= 64) g.conv_numbers = 3 * before * width, g.state_numbers = width * head;
       else fields_.refuse("kda.head_dim", "is too large");
       g.state_heads = query_heads_;
     } else if (const std::size_t inner = number("ssm.inner_size"); inner != 0) {
