@@ -51,6 +51,7 @@ TOKENHEAP_C_API th_status th_feed_close(th_feed* feed) TOKENHEAP_C_NOEXCEPT;
 /// The next event; of kind th_event_none where there is none now.
 TOKENHEAP_C_API th_status th_feed_next(th_feed* feed, th_event* out) TOKENHEAP_C_NOEXCEPT;
 
+/// What stands around the events in the JSON of `th_feed_json`.
 typedef struct th_feed_json_options {
   uint32_t size;
   uint32_t version;
