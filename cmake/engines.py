@@ -35,7 +35,8 @@ cmake/engines.sh
 which installs the engines from PyPI, builds our shared libraries and runs `tests/engines/`; ctest runs what is present as
 `engine.*`. Outputs are compared to the last bit. `allocations` is what one run asked for; `peak` what we held of the
 system's memory at most, and the engine's peak what its own allocator held; waste is what was held above what was asked
-for; overhead is time with our memory against time with the engine's own, negative where ours is faster.
+for; overhead is time with our memory against time with the engine's own, negative where ours is faster. Where other work
+shares the machine, a row moves by a few points from run to run.
 """
 
 
