@@ -3,6 +3,7 @@
 #
 #   cmake/deps.sh             everything: tests, examples, benchmarks, clang, sanitizers
 #   cmake/deps.sh program     what the program `tokenheap` needs, and no more
+#   cmake/deps.sh engines     what cmake/engines.sh needs besides
 #   cmake/deps.sh --list      prints the list with the reasons and installs nothing
 #
 # Installs what is missing, says so first, and returns at once when nothing is. Needs root or sudo only then.
@@ -41,18 +42,19 @@ test    libmimalloc-dev       peer in the benchmarks
 test    libjemalloc-dev       peer in the benchmarks
 test    libgoogle-perftools-dev peer in the benchmarks: tcmalloc
 test    libboost-dev          peer in the benchmarks: Boost.Pool
+engines python3-venv          the virtual environment of cmake/engines.sh
 LIST
 }
 
 group=${1:-all}
 case $group in
-  all | program) ;;
+  all | program | engines) ;;
   --list)
     packages
     exit 0
     ;;
   *)
-    echo "deps: '$group' is none of: all, program, --list" >&2
+    echo "deps: '$group' is none of: all, program, engines, --list" >&2
     exit 2
     ;;
 esac
@@ -64,7 +66,7 @@ if ! command -v dpkg-query >/dev/null 2>&1; then
 fi
 
 missing=$(packages | while read -r of package reason; do
-  [ "$group" = all ] || [ "$of" = "$group" ] || continue
+  [ "$of" = "$group" ] || { [ "$group" = all ] && [ "$of" != engines ]; } || continue
   state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
   case $state in
     ii*) ;;
