@@ -103,3 +103,33 @@ TEST_CASE("handles of threads never meet, and of all who close one at once a sin
   for (std::thread& t : threads) t.join();
   REQUIRE(closed == 1);
 }
+
+TEST_CASE("threads that close one handle at once are told that it is over, and look at no object that has ended") {
+  constexpr std::size_t rounds = 500, most = 4;
+  std::vector<thing_handle*> handles(rounds);
+  for (std::size_t k = 0; k != rounds; ++k) handles[k] = c_hand_out<thing_handle>(new thing(static_cast<int>(k)));
+  std::atomic<std::size_t> ok{0}, stale{0}, looks{0};
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t != most; ++t) {
+    threads.emplace_back([&] {
+      for (std::size_t k = 0; k != rounds; ++k) {
+        const th_status got = c_close<thing>(handles[k], [&](thing& it, const char*& name) {
+          looks += it.number == static_cast<int>(k);
+          return name = "it", th_ok;
+        });
+        ok += got == th_ok, stale += got == th_stale_handle;
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  REQUIRE((ok == rounds && looks == rounds && stale == (most - 1) * rounds));
+  REQUIRE(things == 0);
+}
+
+TEST_CASE("who says that an object cannot end yet is heard, and nothing changes") {
+  auto* const one = c_hand_out<thing_handle>(new thing(1));
+  const auto no = [](thing&, const char*&) { return th_in_use; };
+  REQUIRE(c_close<thing>(one, no) == th_in_use);
+  REQUIRE((c_find<thing>(one) != nullptr && things == 1));
+  REQUIRE(c_close<thing>(one, "one") == th_ok);
+}

@@ -2,7 +2,10 @@
 
 #include <support/catch.hpp>
 
+#include <cstdlib>
 #include <cstring>
+
+#include <tokenheap/adapt/c_status_symbols.hpp>
 
 using namespace tokenheap::adapt;
 
@@ -46,4 +49,120 @@ TEST_CASE("calls with a C source that is none answer why") {
   th_source* const heap = th_source_open(nullptr);
   REQUIRE(th_source_allocate(heap, 16, 0, nullptr) == th_invalid_argument);
   REQUIRE(th_source_close(heap) == th_ok);
+}
+
+namespace {
+
+/// Functions of a user's own, which ask the interface while they run.
+struct asking {
+  th_source* above = nullptr;
+  void* again = nullptr;  ///< what is given in place of new memory
+  int inside = 0;
+  int given = 0, taken = 0;
+
+  static void* give(void* user, std::size_t bytes, std::size_t alignment) {
+    auto& me = *static_cast<asking*>(user);
+    th_allocation a{};
+    if (me.above != nullptr && ++me.inside == 1) {
+      th_source_allocate(me.above, 100, 0, &a);
+      th_source_deallocate(me.above, a);
+    }
+    static_cast<void>(th_source_close(nullptr));
+    th_clear_error();
+    if (me.again != nullptr) return me.again;
+    ++me.given;
+    return std::aligned_alloc(alignment, align(bytes, alignment));
+  }
+  static void take(void* user, void* data, std::size_t) {
+    auto& me = *static_cast<asking*>(user);
+    std::size_t bytes = 0;
+    if (me.above != nullptr) th_source_trim(me.above, ~std::size_t{0}, &bytes);
+    static_cast<void>(th_source_close(nullptr));
+    ++me.taken;
+    std::free(data);
+  }
+  static std::size_t align(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
+
+  [[nodiscard]] th_source* open() {
+    th_source_options with{};
+    with.size = sizeof with;
+    with.version = TOKENHEAP_C_VERSION;
+    with.kind = th_source_callback;
+    with.allocate = &give;
+    with.deallocate = &take;
+    with.user = this;
+    return th_source_open(&with);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("what a function of the user's own is refused, or forgets, is not the answer to the call that runs it") {
+  asking mine;
+  th_source* const s = mine.open();
+  th_allocation a{};
+  REQUIRE(th_source_allocate(s, 100, 0, &a) == th_ok);
+  REQUIRE(th_source_deallocate(s, a) == th_ok);
+  REQUIRE(mine.taken == 1);
+  REQUIRE(th_source_deallocate(s, a) == th_double_free);
+
+  th_source_options with{};
+  with.size = sizeof with;
+  with.version = TOKENHEAP_C_VERSION;
+  with.name = "below";
+  with.limit = 100;
+  th_source* const below = th_source_open(&with);
+  with.name = "arena";
+  with.limit = 0;
+  with.kind = th_source_arena;
+  with.below = below;
+  with.on_refusal = [](void*, std::size_t) { return th_clear_error(), 0; };
+  th_source* const arena = th_source_open(&with);
+  REQUIRE(th_source_allocate(arena, 100, 0, &a) == th_limit_reached);
+  REQUIRE(std::strstr(th_last_error(), "pool 'below'") != nullptr);
+  REQUIRE(th_source_close(arena) == th_ok);
+  REQUIRE(th_source_close(below) == th_ok);
+  REQUIRE(th_source_close(s) == th_ok);
+}
+
+TEST_CASE("a function of the user's own that gives memory which is out already is refused, and its piece stays out") {
+  asking mine;
+  th_source* const s = mine.open();
+  th_allocation a{}, b{};
+  REQUIRE(th_source_allocate(s, 128, 0, &a) == th_ok);
+  mine.again = a.data;
+  REQUIRE(th_source_allocate(s, 64, 0, &b) == th_corrupted);
+  REQUIRE((b.data == nullptr && mine.taken == 0));
+  REQUIRE(th_source_is_valid(s) == th_ok);
+  REQUIRE(th_source_deallocate(s, a) == th_ok);
+  REQUIRE(th_source_close(s) == th_ok);
+}
+
+TEST_CASE("functions of the user's own may use the arena or slab that asks them: none of its locks is held") {
+  for (const std::uint32_t kind : {th_source_arena, th_source_slab}) {
+    asking mine;
+    th_source* const s = mine.open();
+    th_source_options with{};
+    with.size = sizeof with;
+    with.version = TOKENHEAP_C_VERSION;
+    with.kind = kind;
+    with.below = s;
+    mine.above = th_source_open(&with);
+    th_allocation a{}, large{};
+    // the function has taken a chunk for its own request, so the one that it brings then is too many
+    REQUIRE(th_source_allocate(mine.above, 100, 0, &a) == th_ok);
+    REQUIRE((mine.given == 2 && mine.taken == 1));
+    REQUIRE(th_source_allocate(mine.above, 3 << 20, 1 << 16, &large) == th_ok);
+    REQUIRE(reinterpret_cast<std::uintptr_t>(large.data) % (1 << 16) == 0);
+    REQUIRE(th_source_deallocate(mine.above, large) == th_ok);
+    REQUIRE(th_source_deallocate(mine.above, a) == th_ok);
+    REQUIRE(th_source_is_valid(mine.above) == th_ok);
+    if (kind == th_source_arena) REQUIRE(th_source_reset(mine.above) == th_ok);
+    std::size_t bytes = 0;
+    REQUIRE(th_source_trim(mine.above, 0, &bytes) == th_ok);
+    REQUIRE((bytes != 0 && mine.given == mine.taken));
+    REQUIRE(th_source_close(mine.above) == th_ok);
+    mine.above = nullptr;
+    REQUIRE(th_source_close(s) == th_ok);
+  }
 }

@@ -56,14 +56,13 @@ TOKENHEAP_C_SYMBOL th_gpu* th_gpu_open(const th_gpu_options* options) noexcept {
   return nullptr;
 }
 TOKENHEAP_C_SYMBOL th_status th_gpu_close(th_gpu* gpu) noexcept {
-  c_gpu* const g = c_find<c_gpu>(gpu);
-  if (g == nullptr) return c_last_reason().status;
-  const device_stats now = g->stats();
-  if (now.all.allocation.current != 0) {
-    return c_refuse({.code = errc::in_use, .pool = g->name(), .what = "pieces that are out of an allocator to be closed",
-                     .need = now.all.allocation.current, .fix = "give back every piece"});
-  }
-  return c_close<c_gpu>(gpu, g->name());
+  return c_close<c_gpu>(gpu, [](c_gpu& g, const char*& name) {
+    name = g.name();
+    const std::size_t out = g.stats().all.allocation.current;
+    if (out == 0) return th_ok;
+    return c_refuse({.code = errc::in_use, .pool = name, .what = "pieces that are out of an allocator to be closed",
+                     .need = out, .fix = "give back every piece"});
+  });
 }
 TOKENHEAP_C_SYMBOL th_status th_gpu_allocate_as(th_gpu* gpu, void* stream, const th_gpu_request* request,
                                                 th_allocation* out) noexcept {

@@ -43,8 +43,7 @@ TOKENHEAP_C_SYMBOL th_feed* th_feed_open(th_pool* pool, const th_feed_options* o
   return c_hand_out<th_feed>(new (std::nothrow) c_feed(*p, static_cast<kv::event_feed&&>(*opened)));
 }
 TOKENHEAP_C_SYMBOL th_status th_feed_close(th_feed* feed) noexcept {
-  const c_feed* const f = c_find<c_feed>(feed);
-  return f == nullptr ? c_last_reason().status : c_close<c_feed>(feed, f->pool.name());
+  return c_close<c_feed>(feed, [](c_feed& f, const char*& name) { return name = f.pool.name(), th_ok; });
 }
 
 /// An event of the library as C sees it.

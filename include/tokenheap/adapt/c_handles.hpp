@@ -77,6 +77,9 @@ class c_handles {
     return nullptr;
   }
 
+  /// Held while a handle is closed: so long its object stays. No function of the user's own runs under it.
+  mutex_lock closing;
+
   /// Ends a handle; false if somebody else has ended it, and only then.
   [[nodiscard]] bool close(std::uint64_t handle) noexcept {
     slot* const s = slot_of(handle);
@@ -147,21 +150,31 @@ template <class Object, class Handle>
 }
 
 /// Ends a handle and its object; `in_use`, and nothing changes, while others stand on it.
-template <class Object, class Handle>
-[[nodiscard]] th_status c_close(Handle* handle, const char* name) noexcept {
-  Object* const object = c_find<Object>(handle);
-  if (object == nullptr) return c_last_reason().status;
-  if (const std::size_t users = object->users.load(std::memory_order_acquire); users != 0) {
-    return c_refuse({.code = errc::in_use, .pool = name, .what = "handles that stand on the one to be closed", .need = users,
-                     .fix = "close what was opened over it first"});
-  }
-  const auto number = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(handle));
-  if (!c_handles::here().close(number)) {
-    return c_refuse({.code = errc::stale_handle, .pool = name, .what = Object::what, .address = handle,
-                     .fix = "close a handle from one thread"});
+///
+/// `look(object, name)` says what the object is called, and refuses where it cannot end yet. Of several threads that close
+/// one handle a single one comes so far: the others are told that it is over, and touch nothing of the object.
+template <class Object, class Handle, class Look>
+  requires requires(Look look, Object& o, const char* name) { th_status{look(o, name)}; }
+[[nodiscard]] th_status c_close(Handle* handle, Look&& look) noexcept {
+  Object* object = nullptr;
+  {
+    const locked hold(c_handles::here().closing);
+    object = c_find<Object>(handle);
+    if (object == nullptr) return c_last_reason().status;
+    const char* name = Object::what;
+    if (const th_status no = look(*object, name); no != th_ok) return no;
+    if (const std::size_t users = object->users.load(std::memory_order_acquire); users != 0) {
+      return c_refuse({.code = errc::in_use, .pool = name, .what = "handles that stand on the one to be closed", .need = users,
+                       .fix = "close what was opened over it first"});
+    }
+    static_cast<void>(c_handles::here().close(static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(handle))));
   }
   delete object;
   return th_ok;
+}
+template <class Object, class Handle>
+[[nodiscard]] th_status c_close(Handle* handle, const char* name) noexcept {
+  return c_close<Object>(handle, [&](Object&, const char*& called) { return called = name, th_ok; });
 }
 
 }  // namespace adapt

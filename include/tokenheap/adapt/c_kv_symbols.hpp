@@ -46,15 +46,14 @@ TOKENHEAP_C_SYMBOL th_pool* th_pool_open(const th_pool_options* options) noexcep
   return nullptr;
 }
 TOKENHEAP_C_SYMBOL th_status th_pool_close(th_pool* pool) noexcept {
-  c_pool* const p = c_find<c_pool>(pool);
-  if (p == nullptr) return c_last_reason().status;
-  const kv::pool_stats now = p->stats();
-  if (p->users.load(std::memory_order_acquire) == 0 && now.live + now.in_flight != 0) {
-    return c_refuse({.code = errc::in_use, .pool = p->name(), .what = "blocks that are out of a pool to be closed",
+  return c_close<c_pool>(pool, [](c_pool& p, const char*& name) {
+    name = p.name();
+    const kv::pool_stats now = p.stats();
+    if (p.users.load(std::memory_order_acquire) != 0 || now.live + now.in_flight == 0) return th_ok;
+    return c_refuse({.code = errc::in_use, .pool = name, .what = "blocks that are out of a pool to be closed",
                      .need = now.live + now.in_flight, .limit = now.total,
                      .fix = "give back every block, and settle every step"});
-  }
-  return c_close<c_pool>(pool, p->name());
+  });
 }
 TOKENHEAP_C_SYMBOL th_status th_pool_allocate(th_pool* pool, uint32_t* out, size_t n) noexcept {
   c_pool* const p = c_find<c_pool>(pool);

@@ -48,8 +48,7 @@ TOKENHEAP_C_SYMBOL th_sequence* th_pool_pin(th_pool* pool, const uint32_t* promp
   }
 }
 TOKENHEAP_C_SYMBOL th_status th_sequence_close(th_sequence* sequence) noexcept {
-  const c_sequence* const s = c_find<c_sequence>(sequence);
-  return s == nullptr ? c_last_reason().status : c_close<c_sequence>(sequence, s->pool.name());
+  return c_close<c_sequence>(sequence, [](c_sequence& s, const char*& name) { return name = s.pool.name(), th_ok; });
 }
 TOKENHEAP_C_SYMBOL th_status th_pool_unpin(th_sequence* pin) noexcept { return th_sequence_close(pin); }
 TOKENHEAP_C_SYMBOL th_status th_sequence_grow(th_sequence* sequence, size_t n) noexcept {

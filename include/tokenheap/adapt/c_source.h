@@ -29,8 +29,8 @@ typedef enum th_huge_pages {
   th_huge_two_mib = 2       ///< takes those that the system set aside; as transparent where there are none
 } th_huge_pages;
 
-/// Gives memory at an alignment, or null. It must not throw or jump; no lock is held while it runs, unless an arena or a
-/// slab over the source asks, whose own lock is held then.
+/// Gives memory at an alignment, or null. It must not throw or jump; no lock is held while it runs, not even that of an
+/// arena or a slab which stands on the source.
 typedef void* (*th_allocate_call)(void* user, size_t bytes, size_t alignment);
 /// Takes back what the other one gave, with the bytes that were asked.
 typedef void (*th_deallocate_call)(void* user, void* data, size_t bytes);

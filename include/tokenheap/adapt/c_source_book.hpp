@@ -14,8 +14,15 @@ inline namespace v0 {
 namespace adapt {
 
 /// Runs a function of the user's own; one that throws has answered `otherwise`.
+///
+/// What the function is refused by this interface meanwhile is not the answer to the call that runs it.
 template <class Call, class Answer>
 [[nodiscard]] Answer c_call(Call&& call, Answer otherwise) noexcept {
+  struct aside {
+    ~aside() { c_noted() = noted; }
+    std::uint64_t noted = c_noted();
+  };
+  [[maybe_unused]] const aside counts;
 #if TOKENHEAP_HAS_EXCEPTIONS
   try {
     return call();
@@ -162,6 +169,7 @@ class c_source : public c_object {
     bool fits = true;
     {
       const locked hold(lock_);
+      if (a && is_out(a.data)) return limit_.take_back(bytes), why = given_twice(a), allocation{};
       fits = a && limit_.admit(a.size - bytes);
       if (!fits) limit_.take_back(bytes);
       if (fits && book_.reserve_one()) {
@@ -175,14 +183,27 @@ class c_source : public c_object {
     if (!a || fits) why = below;
     return {};
   }
+  // under the lock
+  [[nodiscard]] bool is_out(const void* data) const noexcept {
+    const ledger_entry* const known = book_.find(data);
+    return known != nullptr && known->is() == ledger_entry::state::live;
+  }
+  [[nodiscard]] static failure given_twice(allocation a) noexcept {
+    return {.code = errc::corrupted, .what = "bytes that lie where a piece is out", .need = a.size, .address = a.data,
+            .fix = "let the function that gives memory give none twice"};
+  }
   [[nodiscard]] bool relieve(std::size_t bytes) const noexcept {
     if (pressure_ == nullptr) return false;
+    // a source below has said why already: that reason stays, whatever the user's function asks and clears
+    const c_reason why = c_last_reason();
     const pressure_callback ask{[](void* self, std::size_t n) noexcept {
                                   const auto& me = *static_cast<const c_source*>(self);
                                   return c_call([&] { return me.pressure_(me.pressure_user_, n); }, 0) != 0;
                                 },
                                 const_cast<c_source*>(this)};
-    return ask(bytes);
+    const bool again = ask(bytes);
+    c_last_reason() = why;
+    return again;
   }
   TOKENHEAP_COLD void count_failure(std::size_t bytes, failure why) noexcept {
     {

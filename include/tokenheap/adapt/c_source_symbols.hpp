@@ -54,13 +54,11 @@ TOKENHEAP_C_SYMBOL th_source* th_source_open(const th_source_options* options) n
   return c_hand_out<th_source>(made);
 }
 TOKENHEAP_C_SYMBOL th_status th_source_close(th_source* source) noexcept {
-  c_source* const s = c_find<c_source>(source);
-  if (s == nullptr) return c_last_reason().status;
-  // what stands on it holds pieces of it too, and is the better reason
-  if (s->users.load(std::memory_order_acquire) == 0) {
-    if (const th_status no = s->may_close(); no != th_ok) return no;
-  }
-  return c_close<c_source>(source, s->name());
+  return c_close<c_source>(source, [](c_source& s, const char*& name) {
+    name = s.name();
+    // what stands on it holds pieces of it too, and is the better reason
+    return s.users.load(std::memory_order_acquire) == 0 ? s.may_close() : th_ok;
+  });
 }
 TOKENHEAP_C_SYMBOL th_status th_source_allocate(th_source* source, size_t bytes, size_t alignment, th_allocation* out) noexcept {
   if (out == nullptr) return c_refuse_null("where an allocation goes");

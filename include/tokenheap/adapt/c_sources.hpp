@@ -1,6 +1,9 @@
 // The sources behind the C interface: each kind under the book.
 #pragma once
 
+#include <new>
+#include <type_traits>
+
 #include <tokenheap/adapt/c_source_book.hpp>
 #include <tokenheap/alloc/arena.hpp>
 #include <tokenheap/alloc/layered.hpp>
@@ -13,6 +16,74 @@ namespace tokenheap {
 inline namespace v0 {
 namespace adapt {
 
+/// What an arena or a slab wants of the source below it, and has for it, while its lock is held: done without the lock.
+///
+/// So functions of the user's own run under no lock, however many sources stand above them.
+/// Threads   each thread has its own
+class c_errand {
+ public:
+  /// As long as it lives this thread's `c_below` notes what it is asked for.
+  class running {
+   public:
+    explicit running(c_errand& mine) noexcept : before_(now()) { now() = &mine; }
+    running(const running&) = delete;
+    running& operator=(const running&) = delete;
+    ~running() { now() = before_; }
+
+   private:
+    c_errand* before_;
+  };
+  [[nodiscard]] static c_errand*& now() noexcept {
+    static thread_local c_errand* mine = nullptr;
+    return mine;
+  }
+
+  /// Gives what was brought, or notes that it is wanted.
+  [[nodiscard]] allocation take(c_source& from, std::size_t bytes, std::size_t alignment) noexcept {
+    const allocation a = brought_;
+    from_ = &from;
+    if (a.size >= bytes && address_of(a.data) % alignment == 0 && a) return brought_ = {}, a;
+    bytes_ = bytes;
+    alignment_ = alignment;
+    return {};
+  }
+  void give(c_source& to, allocation a) noexcept {
+    from_ = &to;
+    gone_ = ::new (a.data) piece{a, gone_};
+  }
+
+  /// Brings what is wanted; false where nothing is, or where the source below has refused, and said why.
+  [[nodiscard]] bool fetch() noexcept {
+    if (bytes_ == 0) return false;
+    brought_ = from_->allocate(bytes_, alignment_);
+    bytes_ = 0;
+    return static_cast<bool>(brought_);
+  }
+  [[nodiscard]] bool wants() const noexcept { return bytes_ != 0; }
+  /// Gives back what was brought in vain, and what is no longer wanted.
+  void give_back() noexcept {
+    if (brought_) from_->deallocate(brought_);
+    brought_ = {};
+    while (gone_ != nullptr) {
+      const piece first = *gone_;
+      gone_ = first.next;
+      from_->deallocate(first.whole);
+    }
+  }
+
+ private:
+  /// Lies in the memory that goes: pieces of an arena or slab are larger.
+  struct piece {
+    allocation whole;
+    piece* next;
+  };
+  c_source* from_ = nullptr;
+  allocation brought_{};
+  std::size_t bytes_ = 0;
+  std::size_t alignment_ = 0;
+  piece* gone_ = nullptr;
+};
+
 /// The source that an arena or a slab of C takes its chunks from; what it refuses it has noted itself.
 class c_below {
  public:
@@ -24,9 +95,14 @@ class c_below {
 
   explicit c_below(const options& with) noexcept : source_(with.source) {}
   [[nodiscard]] allocation allocate(std::size_t bytes, std::size_t alignment = default_alignment) noexcept {
-    return source_->allocate(bytes, alignment);
+    c_errand* const errand = c_errand::now();
+    return errand != nullptr ? errand->take(*source_, bytes, alignment) : source_->allocate(bytes, alignment);
   }
-  void deallocate(allocation a) noexcept { source_->deallocate(a); }
+  void deallocate(allocation a) noexcept {
+    if (!a) return;
+    c_errand* const errand = c_errand::now();
+    errand != nullptr ? errand->give(*source_, a) : source_->deallocate(a);
+  }
 
  private:
   c_source* source_;
@@ -82,30 +158,53 @@ class c_source_of final : public c_source {
       : c_source(with, otherwise, below), source_(given...) {}
 
  private:
+  static constexpr bool has_below = std::is_constructible_v<Source, const c_below::options&>;
+
+  /// Runs a call under the lock, and then without it what the call wants of the source below.
+  template <class Call>
+  static void run(c_errand& errand, Lock& lock, Call&& call) noexcept {
+    {
+      const locked hold(lock);
+      if constexpr (has_below) {
+        const c_errand::running now(errand);
+        call();
+      } else {
+        call();
+      }
+    }
+    errand.give_back();
+  }
+
   [[nodiscard]] allocation take(std::size_t bytes, std::size_t alignment, failure& why) noexcept override {
-    const locked hold(lock_);
-    const std::uint64_t noted = c_noted();
-    const allocation a = source_.allocate(bytes, alignment);
-    if (a) return a;
-    if constexpr (requires { source_.last_failure(); }) why = source_.last_failure();
-    if (c_noted() != noted) why = {};
-    return {};
+    c_errand errand;
+    allocation a{};
+    const auto ask = [&] {
+      a = source_.allocate(bytes, alignment);
+      if constexpr (requires { source_.last_failure(); })
+        if (!a) why = source_.last_failure();
+    };
+    for (run(errand, lock_, ask); !a && errand.wants(); run(errand, lock_, ask)) {
+      if (errand.fetch()) continue;
+      why = {};  // the source below has said it
+      return {};
+    }
+    return a;
   }
   void give(allocation a) noexcept override {
-    const locked hold(lock_);
-    source_.deallocate(a);
+    c_errand errand;
+    run(errand, lock_, [&] { source_.deallocate(a); });
   }
   [[nodiscard]] bool reset_below() noexcept override {
     if constexpr (resettable<Source>) {
-      const locked hold(lock_);
-      return source_.reset(), true;
+      c_errand errand;
+      return run(errand, lock_, [&] { source_.reset(); }), true;
     }
     return false;
   }
   [[nodiscard]] bool trim_below(std::size_t keep, std::size_t& given) noexcept override {
     if constexpr (trimmable<Source>) {
-      const locked hold(lock_);
-      return given = source_.trim(keep), true;
+      c_errand errand;
+      return run(errand, lock_, [&] { given = source_.trim(keep); }), true;
     }
     return static_cast<void>(keep), static_cast<void>(given), false;
   }

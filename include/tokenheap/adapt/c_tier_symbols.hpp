@@ -12,13 +12,13 @@ namespace adapt {
 static_assert(static_cast<int>(kv::tier_answer::retry) == th_tier_retry && sizeof(kv::tier_answer) == 1);
 
 TOKENHEAP_C_SYMBOL th_status th_tier_close(th_tier* tier) noexcept {
-  c_tier* const t = c_find<c_tier>(tier);
-  if (t == nullptr) return c_last_reason().status;
-  if (const std::size_t left = t->in_flight(); left != 0) {
-    return c_refuse({.code = errc::in_use, .pool = t->name(), .what = "batches in flight of a tier to be closed", .need = left,
+  return c_close<c_tier>(tier, [](c_tier& t, const char*& name) {
+    name = t.name();
+    const std::size_t left = t.in_flight();
+    if (left == 0) return th_ok;
+    return c_refuse({.code = errc::in_use, .pool = name, .what = "batches in flight of a tier to be closed", .need = left,
                      .fix = "complete them first"});
-  }
-  return c_close<c_tier>(tier, t->name());
+  });
 }
 
 /// A tier and a batch for it; `tier` is null, and the refusal noted, where the call makes no sense.
