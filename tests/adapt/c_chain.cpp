@@ -96,3 +96,24 @@ TEST_CASE("threads store and load through one chain of C, and whatever they get 
   }
   REQUIRE((heap.stats().bytes == 0 && heap.users == 0));
 }
+
+TEST_CASE("tiers of C may be looked at while a chain above them opens and ends") {
+  host first("first", "", nullptr), second("second", "", nullptr);
+  open(first, 4);
+  open(second, 4);
+  std::atomic<bool> over{false};
+  std::atomic<std::size_t> wrong{0};
+  std::thread looking([&] {
+    while (!over) wrong += first.stats().capacity != 4 || !second.is_valid();
+  });
+  std::size_t opened = 0;
+  for (int round = 0; round != 300; ++round) {
+    auto* const chain = new c_chain("chain", "");
+    c_tier* both[] = {&first, &second};
+    opened += chain->open(both, 2, {}).code == errc::ok;
+    delete chain;
+  }
+  over = true;
+  looking.join();
+  REQUIRE((opened == 300 && wrong == 0 && first.users == 0 && second.users == 0));
+}

@@ -13,7 +13,11 @@ class c_chain final : public c_tier {
  public:
   using c_tier::c_tier;
   ~c_chain() override {
-    held_.reset();
+    {
+      // somebody may look at one of its tiers now
+      const locked hold(lock());
+      held_.reset();
+    }
     for (std::size_t k = 0; k != count_; ++k) static_cast<void>(tiers_[k]->attach(nullptr));
   }
 
@@ -29,6 +33,7 @@ class c_chain final : public c_tier {
       refs[k] = tiers[k]->ref();
     }
     with.name = name();
+    const locked hold(lock());
     result<kv::tier_chain<>> opened = kv::tier_chain<>::open(with, refs, n, heap_);
     if (opened) held_.emplace(static_cast<kv::tier_chain<>&&>(*opened));
     if (opened) refer(*held_);

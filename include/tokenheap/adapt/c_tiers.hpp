@@ -97,12 +97,14 @@ class c_tier : public c_object {
     return th_ok;
   }
   [[nodiscard]] kv::tier_stats stats() noexcept {
-    const locked hold(top().lock_);
-    return ref_.stats();
+    kv::tier_stats now{};
+    under_all_locks([&] { now = ref_.stats(); });
+    return now;
   }
   [[nodiscard]] bool is_valid() noexcept {
-    const locked hold(top().lock_);
-    return ref_.is_valid();
+    bool valid = false;
+    under_all_locks([&] { valid = ref_.is_valid(); });
+    return valid;
   }
   [[nodiscard]] std::size_t in_flight() noexcept {
     const locked hold(lock_);
@@ -123,6 +125,8 @@ class c_tier : public c_object {
  protected:
   void refer(kv::tier_ref to) noexcept { ref_ = to; }
   [[nodiscard]] virtual bool source_done(kv::tier_ticket which) noexcept { return ref_.poll(which); }
+  /// One lock for a tier; calls of a chain take its own, and reach its tiers without theirs.
+  [[nodiscard]] mutex_lock& lock() noexcept { return lock_; }
 
  private:
   struct flight {
@@ -131,10 +135,12 @@ class c_tier : public c_object {
     way going;
   };
 
-  [[nodiscard]] c_tier& top() noexcept {
-    c_tier* t = this;
-    for (c_tier* up = above_.load(std::memory_order_acquire); up != nullptr; up = t->above_.load(std::memory_order_acquire)) t = up;
-    return *t;
+  /// Its own lock first, then those of the chains above: a chain that ends lets go of its tiers under their locks.
+  template <class Call>
+  void under_all_locks(Call&& call) noexcept {
+    const locked hold(lock_);
+    c_tier* const up = above_.load(std::memory_order_acquire);
+    up != nullptr ? up->under_all_locks(call) : call();
   }
   [[nodiscard]] flight* find(std::uint64_t ticket) noexcept {
     for (std::size_t k = 0; k != count_; ++k)
