@@ -186,4 +186,8 @@ TEST_CASE("pointers and mapping of several pools, layers numbered through") {
   const auto apart = trtllm_pool_of(outside, &a);
   REQUIRE(apart);
   CHECK(says(write_trtllm_pools({&*apart, 1}, pointers, mapping), errc::unsupported, 2, 20));
+  // a pool that nobody made: the count of its places would wrap
+  trtllm_pool vast = *first;
+  vast.layers = (~std::size_t{0} >> 1) + 1;
+  CHECK(says(write_trtllm_pools({&vast, 1}, pointers, mapping), errc::size_overflow, vast.layers, 2147483647));
 }

@@ -167,6 +167,38 @@ namespace detail {
   return {};
 }
 
+/// Whether a plane of one tensor's blocks and a plane of another's share bytes, where the second starts `far` bytes behind
+/// the first one; their blocks are `step` bytes apart.
+[[nodiscard]] constexpr bool planes_meet(std::size_t far, std::size_t step, std::size_t blocks, std::size_t bytes,
+                                         std::size_t behind) noexcept {
+  const std::size_t whole = step == 0 ? 0 : far / step, rest = far - whole * step;
+  // block `whole` of the first tensor, or the one after it, is where block 0 of the second one lies
+  return (rest < bytes && whole < blocks) || (rest + behind > step && whole + 1 < blocks);
+}
+
+/// Whether two tensors share bytes of any block.
+[[nodiscard]] inline bool tensors_meet(const fitted_layout& fit, const engine_tensor& a, std::size_t a_plane,
+                                       const engine_tensor& b, std::size_t b_plane) noexcept {
+  const kv::layout& l = fit.shape;
+  const std::uintptr_t a_first = address_of(a.data), b_first = address_of(b.data);
+  const bool apart = a_first < b_first ? b_first - a_first >= l.tensor_bytes(fit.blocks, a_plane)
+                                       : a_first - b_first >= l.tensor_bytes(fit.blocks, b_plane);
+  // views of one tensor have its strides; others have memory of their own
+  if (apart || l.block_stride(a_plane) != l.block_stride(b_plane)) return !apart;
+  const std::size_t step = l.block_stride(a_plane), layers = l.layers_apart ? 1 : l.layers;
+  const std::size_t planes = l.planes_apart ? 1 : l.planes;
+  for (std::size_t k = 0; k != layers * planes * layers * planes; ++k) {
+    const std::size_t x = k / (layers * planes), y = k % (layers * planes);
+    const std::size_t p = l.planes_apart ? a_plane : x % planes, q = l.planes_apart ? b_plane : y % planes;
+    const std::uintptr_t mine = a_first + l.plane_at({.layer = x / planes, .plane = p});
+    const std::uintptr_t its = b_first + l.plane_at({.layer = y / planes, .plane = q});
+    if (mine <= its ? planes_meet(its - mine, step, fit.blocks, l.plane_bytes(p), l.plane_bytes(q))
+                    : planes_meet(mine - its, step, fit.blocks, l.plane_bytes(q), l.plane_bytes(p)))
+      return true;
+  }
+  return false;
+}
+
 /// Whether one tensor is as the first of its plane, holds all blocks, and shares nothing with those before it.
 [[nodiscard]] inline failure bad_tensor(const char* pool, std::span<const engine_tensor> all, std::size_t at,
                                         const axis_sizes& as, const fitted_layout& fit) noexcept {
@@ -188,8 +220,8 @@ namespace detail {
   for (std::size_t other = 0; other != at; ++other) {
     const std::uintptr_t a = address_of(t.data), b = address_of(all[other].data);
     const std::size_t apart = a < b ? b - a : a - b, least = fit.shape.plane_bytes(plane);
-    if (apart < least)
-      return no_fit(pool, "bytes between two tensors", least, apart, "give each layer and plane memory of its own");
+    if (tensors_meet(fit, all[other], fit.shape.planes_apart ? other % fit.shape.planes : 0, t, plane))
+      return no_fit(pool, "bytes between two tensors", least, apart, "give each layer and plane memory that no other one has");
   }
   return {};
 }

@@ -207,6 +207,9 @@ inline void put_pieces(std::span<const kv::block_id> from, std::uint32_t step, s
     if (pool.layer_step != side_by_side)
       return detail::no_trtllm("pieces from a layer to the next one", side_by_side, pool.layer_step,
                                "give each layer a pool of its own");
+    if (pool.layers > kv::max_int32 || pools.size() > kv::max_int32)
+      return detail::no_table(errc::size_overflow, "layers of a pool, in int32", pool.layers, kv::max_int32,
+                              "make it with trtllm_pool_of");
     layers += pool.layers;
   }
   if (const failure no = detail::too_small("places for pool pointers", pools.size() * 2, pointers.size());
