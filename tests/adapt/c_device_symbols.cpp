@@ -68,3 +68,27 @@ TEST_CASE("calls with a C allocator that is none answer why") {
   REQUIRE(th_gpu_allocate_as(gpu, nullptr, nullptr, &a) == th_invalid_argument);
   REQUIRE(th_gpu_close(gpu) == th_ok);
 }
+
+TEST_CASE("a device's allocator in C cannot be closed by the function that it asks for room") {
+  struct holder {
+    th_gpu* gpu = nullptr;
+    th_allocation piece{};
+    th_status freed = th_ok, closed = th_ok;
+  } mine;
+  auto with = fresh<th_gpu_options>();
+  with.limit = 4 * MiB;
+  with.on_pressure_user = &mine;
+  with.on_pressure = [](void* user, std::size_t) {
+    auto& me = *static_cast<holder*>(user);
+    me.freed = th_gpu_deallocate(me.gpu, nullptr, me.piece);
+    me.closed = th_gpu_close(me.gpu);
+    return 1;
+  };
+  mine.gpu = th_gpu_open(&with);
+  REQUIRE(th_gpu_allocate(mine.gpu, nullptr, 3 * MiB, &mine.piece) == th_ok);
+  th_allocation second{};
+  REQUIRE(th_gpu_allocate(mine.gpu, nullptr, 3 * MiB, &second) == th_ok);
+  REQUIRE((mine.freed == th_ok && mine.closed == th_in_use));
+  REQUIRE(th_gpu_deallocate(mine.gpu, nullptr, second) == th_ok);
+  REQUIRE(th_gpu_close(mine.gpu) == th_ok);
+}

@@ -56,6 +56,8 @@ namespace {
 /// Functions of a user's own, which ask the interface while they run.
 struct asking {
   th_source* above = nullptr;
+  th_source* itself = nullptr;
+  th_status closed = th_ok;  ///< what a close of `itself` and of `above` answered
   void* again = nullptr;  ///< what is given in place of new memory
   int inside = 0;
   int given = 0, taken = 0;
@@ -67,7 +69,8 @@ struct asking {
       th_source_allocate(me.above, 100, 0, &a);
       th_source_deallocate(me.above, a);
     }
-    static_cast<void>(th_source_close(nullptr));
+    me.closed = th_source_close(me.itself);
+    if (me.above != nullptr && me.closed == th_in_use) me.closed = th_source_close(me.above);
     th_clear_error();
     if (me.again != nullptr) return me.again;
     ++me.given;
@@ -77,7 +80,7 @@ struct asking {
     auto& me = *static_cast<asking*>(user);
     std::size_t bytes = 0;
     if (me.above != nullptr) th_source_trim(me.above, ~std::size_t{0}, &bytes);
-    static_cast<void>(th_source_close(nullptr));
+    me.closed = th_source_close(me.itself);
     ++me.taken;
     std::free(data);
   }
@@ -91,7 +94,7 @@ struct asking {
     with.allocate = &give;
     with.deallocate = &take;
     with.user = this;
-    return th_source_open(&with);
+    return itself = th_source_open(&with);
   }
 };
 
@@ -102,8 +105,9 @@ TEST_CASE("what a function of the user's own is refused, or forgets, is not the 
   th_source* const s = mine.open();
   th_allocation a{};
   REQUIRE(th_source_allocate(s, 100, 0, &a) == th_ok);
+  REQUIRE(mine.closed == th_in_use);
   REQUIRE(th_source_deallocate(s, a) == th_ok);
-  REQUIRE(mine.taken == 1);
+  REQUIRE((mine.taken == 1 && mine.closed == th_in_use));
   REQUIRE(th_source_deallocate(s, a) == th_double_free);
 
   th_source_options with{};
@@ -116,8 +120,13 @@ TEST_CASE("what a function of the user's own is refused, or forgets, is not the 
   with.limit = 0;
   with.kind = th_source_arena;
   with.below = below;
-  with.on_refusal = [](void*, std::size_t) { return th_clear_error(), 0; };
-  th_source* const arena = th_source_open(&with);
+  th_source* arena = nullptr;
+  with.on_refusal_user = &arena;
+  with.on_refusal = [](void* user, std::size_t) {
+    const bool stays = th_source_close(*static_cast<th_source**>(user)) == th_in_use;
+    return th_clear_error(), stays ? 0 : 1;
+  };
+  arena = th_source_open(&with);
   REQUIRE(th_source_allocate(arena, 100, 0, &a) == th_limit_reached);
   REQUIRE(std::strstr(th_last_error(), "pool 'below'") != nullptr);
   REQUIRE(th_source_close(arena) == th_ok);
@@ -151,7 +160,7 @@ TEST_CASE("functions of the user's own may use the arena or slab that asks them:
     th_allocation a{}, large{};
     // the function has taken a chunk for its own request, so the one that it brings then is too many
     REQUIRE(th_source_allocate(mine.above, 100, 0, &a) == th_ok);
-    REQUIRE((mine.given == 2 && mine.taken == 1));
+    REQUIRE((mine.given == 2 && mine.taken == 1 && mine.closed == th_in_use));
     REQUIRE(th_source_allocate(mine.above, 3 << 20, 1 << 16, &large) == th_ok);
     REQUIRE(reinterpret_cast<std::uintptr_t>(large.data) % (1 << 16) == 0);
     REQUIRE(th_source_deallocate(mine.above, large) == th_ok);

@@ -85,7 +85,8 @@ class c_gpu : public c_object {
 
  private:
   static bool relieve(void* self, std::size_t bytes) noexcept {
-    const auto& me = *static_cast<const c_gpu*>(self);
+    auto& me = *static_cast<c_gpu*>(self);
+    const c_stay open(me);
     return c_call([&] { return me.pressure_(me.pressure_user_, bytes); }, 0) != 0;
   }
 

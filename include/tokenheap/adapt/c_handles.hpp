@@ -30,6 +30,18 @@ class c_object {
   std::atomic<std::size_t> users{0};
 };
 
+/// As long as it lives its object cannot be closed: while a function of the user's own runs for it.
+class c_stay {
+ public:
+  explicit c_stay(c_object& object) noexcept : users_(object.users) { users_.fetch_add(1, std::memory_order_relaxed); }
+  c_stay(const c_stay&) = delete;
+  c_stay& operator=(const c_stay&) = delete;
+  ~c_stay() { users_.fetch_sub(1, std::memory_order_release); }
+
+ private:
+  std::atomic<std::size_t>& users_;
+};
+
 /// All handles of the process: which are open, and what they stand for. A handle that was closed is never valid again.
 ///
 /// Its lower 24 bits are a place, the next 8 the kind, the upper 32 the time of the place's life.
@@ -164,8 +176,8 @@ template <class Object, class Handle, class Look>
     const char* name = Object::what;
     if (const th_status no = look(*object, name); no != th_ok) return no;
     if (const std::size_t users = object->users.load(std::memory_order_acquire); users != 0) {
-      return c_refuse({.code = errc::in_use, .pool = name, .what = "handles that stand on the one to be closed", .need = users,
-                       .fix = "close what was opened over it first"});
+      return c_refuse({.code = errc::in_use, .pool = name, .what = "handles and calls that stand on the one to be closed",
+                       .need = users, .fix = "close what was opened over it first, and not from a function that it calls"});
     }
     static_cast<void>(c_handles::here().close(static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(handle))));
   }

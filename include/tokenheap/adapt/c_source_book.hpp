@@ -192,15 +192,16 @@ class c_source : public c_object {
     return {.code = errc::corrupted, .what = "bytes that lie where a piece is out", .need = a.size, .address = a.data,
             .fix = "let the function that gives memory give none twice"};
   }
-  [[nodiscard]] bool relieve(std::size_t bytes) const noexcept {
+  [[nodiscard]] bool relieve(std::size_t bytes) noexcept {
     if (pressure_ == nullptr) return false;
+    const c_stay open(*this);
     // a source below has said why already: that reason stays, whatever the user's function asks and clears
     const c_reason why = c_last_reason();
     const pressure_callback ask{[](void* self, std::size_t n) noexcept {
                                   const auto& me = *static_cast<const c_source*>(self);
                                   return c_call([&] { return me.pressure_(me.pressure_user_, n); }, 0) != 0;
                                 },
-                                const_cast<c_source*>(this)};
+                                this};
     const bool again = ask(bytes);
     c_last_reason() = why;
     return again;

@@ -159,12 +159,17 @@ class c_source_of final : public c_source {
 
  private:
   static constexpr bool has_below = std::is_constructible_v<Source, const c_below::options&>;
+  /// Calls of such a source may run functions of the user's own.
+  struct nobody {
+    explicit nobody(c_object&) noexcept {}
+  };
+  using stay = std::conditional_t<has_below || std::is_same_v<Source, c_callbacks>, c_stay, nobody>;
 
-  /// Runs a call under the lock, and then without it what the call wants of the source below.
+  /// Runs a call under the lock, and then without it what the call has for the source below.
   template <class Call>
-  static void run(c_errand& errand, Lock& lock, Call&& call) noexcept {
+  void run(c_errand& errand, Call&& call) noexcept {
     {
-      const locked hold(lock);
+      const locked hold(lock_);
       if constexpr (has_below) {
         const c_errand::running now(errand);
         call();
@@ -176,6 +181,7 @@ class c_source_of final : public c_source {
   }
 
   [[nodiscard]] allocation take(std::size_t bytes, std::size_t alignment, failure& why) noexcept override {
+    [[maybe_unused]] const stay open(*this);
     c_errand errand;
     allocation a{};
     const auto ask = [&] {
@@ -183,7 +189,7 @@ class c_source_of final : public c_source {
       if constexpr (requires { source_.last_failure(); })
         if (!a) why = source_.last_failure();
     };
-    for (run(errand, lock_, ask); !a && errand.wants(); run(errand, lock_, ask)) {
+    for (run(errand, ask); !a && errand.wants(); run(errand, ask)) {
       if (errand.fetch()) continue;
       why = {};  // the source below has said it
       return {};
@@ -191,20 +197,23 @@ class c_source_of final : public c_source {
     return a;
   }
   void give(allocation a) noexcept override {
+    [[maybe_unused]] const stay open(*this);
     c_errand errand;
-    run(errand, lock_, [&] { source_.deallocate(a); });
+    run(errand, [&] { source_.deallocate(a); });
   }
   [[nodiscard]] bool reset_below() noexcept override {
     if constexpr (resettable<Source>) {
+      [[maybe_unused]] const stay open(*this);
       c_errand errand;
-      return run(errand, lock_, [&] { source_.reset(); }), true;
+      return run(errand, [&] { source_.reset(); }), true;
     }
     return false;
   }
   [[nodiscard]] bool trim_below(std::size_t keep, std::size_t& given) noexcept override {
     if constexpr (trimmable<Source>) {
+      [[maybe_unused]] const stay open(*this);
       c_errand errand;
-      return run(errand, lock_, [&] { given = source_.trim(keep); }), true;
+      return run(errand, [&] { given = source_.trim(keep); }), true;
     }
     return static_cast<void>(keep), static_cast<void>(given), false;
   }
