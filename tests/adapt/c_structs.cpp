@@ -59,7 +59,7 @@ TEST_CASE("a field that is reserved must be 0") {
 
 TEST_CASE("a struct without a size, or of another version, is refused whichever way it goes") {
   sample out{};
-  for (const std::uint32_t size : {0u, 4u, 7u, 20u, 23u}) {
+  for (const std::uint32_t size : {0u, 4u, 7u, 20u, 23u, (1u << 16) + 8, ~7u}) {
     sample given{size, 1, 1, 2};
     REQUIRE(c_read(&given, out, "sample") == th_wrong_size);
     REQUIRE(c_write(sample{0, 0, 7, 8}, &given, "sample") == th_wrong_size);

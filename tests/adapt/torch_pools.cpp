@@ -107,3 +107,18 @@ TEST_CASE("a pool released while it is open is closed first, so that nobody asks
   CHECK(mine.begin(r.gpu(), {9, 9}, {}) == nullptr);
   CHECK(mine.end(r.gpu(), {9, 9}) == nullptr);
 }
+
+#if TOKENHEAP_HAS_EXCEPTIONS
+TEST_CASE("a filter that throws has said no, and the request is served without the graph pool") {
+  rig r;
+  pools mine;
+  int asked = 0;
+  CHECK(mine.begin(r.gpu(), {0, 8}, [&asked](pools::handle) -> bool { throw ++asked; }) == nullptr);
+  const allocation a = take(r, 0);
+  CHECK(asked == 1);
+  CHECK((a && pool_of(r.gpu(), a) == 0));
+  r.gpu().deallocate(a);
+  CHECK(mine.end(r.gpu(), {0, 8}) == nullptr);
+  CHECK(mine.release(r.gpu(), {0, 8}) == nullptr);
+}
+#endif

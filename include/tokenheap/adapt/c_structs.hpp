@@ -29,7 +29,9 @@ struct c_head {
   if (given == nullptr) return wrong;
   std::memcpy(&out, given, sizeof out);
   wrong.need = out.size;
-  if (out.size < sizeof(c_head) || out.size % 8 != 0) {
+  // no struct of any version is that large: what was never set is not followed for gigabytes
+  constexpr std::uint32_t largest = 1u << 16;
+  if (out.size < sizeof(c_head) || out.size % 8 != 0 || out.size > largest) {
     wrong.code = errc::wrong_size;
     wrong.fix = "set `size` to sizeof of the struct";
     return wrong;

@@ -23,7 +23,8 @@ using torch_pool_id = std::pair<unsigned long long, unsigned long long>;
 ///
 /// Requires  an allocator that is always the same
 /// Returns   null, or why nothing was done
-/// Threads   safe; a filter runs under the allocator's lock, on the thread whose request it judges
+/// Threads   safe; a filter runs under the allocator's lock, on the thread whose request it judges; one that throws has
+///           said no
 template <class Allocator>
 class torch_pools {
  public:
@@ -103,7 +104,17 @@ class torch_pools {
   }
   static bool accepts(void* user, std::uint64_t) noexcept {
     const filter& takes = static_cast<pool*>(user)->takes;
-    return !takes || takes(current());
+    if (!takes) return true;
+#if TOKENHEAP_HAS_EXCEPTIONS
+    // PyTorch's own throws where CUDA cannot say whether the stream is captured
+    try {
+      return takes(current());
+    } catch (...) {
+      return false;
+    }
+#else
+    return takes(current());
+#endif
   }
   [[nodiscard]] pool* find(torch_pool_id id) const noexcept {
     pool* p = first_;
