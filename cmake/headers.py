@@ -44,7 +44,7 @@ EXTENSION = re.compile(r"__attribute__|__builtin_\w+|\b__?asm(?:__)?\b|\basm\b|\
                        r"|\b__thread\b|\balloca\s*\(|#\s*include_next|#\s*warning|#\s*pragma\s+(?!once)|\bvector_size\b|\b__\w*_unreachable\b")
 CONDITION = re.compile(r"__GNUC__|__clang__|TOKENHEAP_GNU|__x86_64__|__ELF__|__SANITIZE_\w+|_MSC_VER|__CUDACC__|__has_feature")
 # whole headers that exist for one kind of machine: fibers in assembler, frames of the stack, what a Linux library exports
-EXTENDED = re.compile(r"^(core/config|check/fiber|observe/stack_walk|adapt/\w+_symbols|adapt/c_status|adapt/c)\.(hpp|h)$")
+EXTENDED = re.compile(r"^(core/config|check/fiber|observe/stack_walk|adapt/\w+_symbols|adapt/ggml_call|adapt/c_status|adapt/c)\.(hpp|h)$")
 # single words that a header may use all the same
 EXTENDED_WORDS = {"plan/formats.hpp": {"__extension__", "__int128"}}
 # what does not compile for Windows: pages, sockets and frames of POSIX, and what includes these headers

@@ -34,32 +34,53 @@ function(tokenheap_keep_thread_tests list)
   set(${list} ${kept} PARENT_SCOPE)
 endfunction()
 
+# they enumerate: worth an optimiser's time, and first in the queue, or the last of them runs alone
 set(tokenheap_long_tests
-  "^(caching_(programs.*|schedules|sleep|random)|group_waste|oracle|tier_.*|scrub|hash_chain|pinned_pool_schedules)$")
+  "/(caching_(programs.*|schedules|sleep|random)|group_waste|oracle|tier_[^/]*|scrub|hash_chain|pinned_pool_schedules)\\.cpp$")
 
-# tests_<floor> out of tests/<floor>/*.cpp; each file is the test <floor>.<file>
+# each of the files is the test <floor>.<file> of the program
+function(tokenheap_add_floor_program program floor sources)
+  add_executable(${program} ${sources})
+  target_link_libraries(${program} PRIVATE tests_main ${ARGN})
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    add_test(NAME ${floor}.${name} COMMAND ${program} --filenames-as-tags --warn NoTests "[#${name}]")
+    set_tests_properties(${floor}.${name} PROPERTIES TIMEOUT 300 LABELS ${floor} SKIP_RETURN_CODE 77
+      WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
+  endforeach()
+endfunction()
+
+# tests_<floor> out of tests/<floor>/*.cpp, and tests_<floor>_long: one program would take the slow copies of what both
+# instantiate. What follows the floor is linked to both.
 function(tokenheap_add_floor_tests floor)
   file(GLOB sources CONFIGURE_DEPENDS ${floor}/*.cpp)
   if(TOKENHEAP_THREAD_TESTS_ONLY)
     tokenheap_keep_thread_tests(sources)
   endif()
-  if(NOT sources)
-    return()
+  set(long ${sources})
+  list(FILTER long INCLUDE REGEX ${tokenheap_long_tests})
+  list(FILTER sources EXCLUDE REGEX ${tokenheap_long_tests})
+  if(sources)
+    tokenheap_add_floor_program(tests_${floor} ${floor} "${sources}" ${ARGN})
+    if(TOKENHEAP_PRECOMPILE)
+      target_precompile_headers(tests_${floor} REUSE_FROM tests_precompiled)
+    endif()
   endif()
-  add_executable(tests_${floor} ${sources})
-  target_link_libraries(tests_${floor} PRIVATE tests_main ${ARGN})
-  if(TOKENHEAP_PRECOMPILE)
-    target_precompile_headers(tests_${floor} REUSE_FROM tests_precompiled)
-  endif()
-  foreach(source IN LISTS sources)
-    cmake_path(GET source STEM name)
-    add_test(NAME ${floor}.${name} COMMAND tests_${floor} --filenames-as-tags --warn NoTests "[#${name}]")
-    set_tests_properties(${floor}.${name} PROPERTIES TIMEOUT 300 LABELS ${floor} SKIP_RETURN_CODE 77
-      WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
-    # the long ones first, or the last of them runs alone; what enumerates is worth an optimiser's time
-    if(name MATCHES "${tokenheap_long_tests}")
+  if(long)
+    tokenheap_add_floor_program(tests_${floor}_long ${floor} "${long}" ${ARGN})
+    target_compile_options(tests_${floor}_long PRIVATE ${TOKENHEAP_HOT_OPTIONS})
+    foreach(source IN LISTS long)
+      cmake_path(GET source STEM name)
       set_tests_properties(${floor}.${name} PROPERTIES COST 50)
-      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${TOKENHEAP_HOT_OPTIONS}" SKIP_PRECOMPILE_HEADERS ON)
+    endforeach()
+  endif()
+endfunction()
+
+# for what a floor needs once it was looked for
+function(tokenheap_link_floor floor)
+  foreach(program IN ITEMS tests_${floor} tests_${floor}_long)
+    if(TARGET ${program})
+      target_link_libraries(${program} PRIVATE ${ARGN})
     endif()
   endforeach()
 endfunction()

@@ -54,6 +54,14 @@ else()
   endif()
 endif()
 
+# nvcc has its own opinion of what it instantiates: programs that use what headers only declare
+if(NVCC_PROGRAM)
+  foreach(example IN ITEMS hello kv_plan eviction_hints tiers layout gpu_cache)
+    tokenheap_add_check(nvcc.${example} ${NVCC_PROGRAM} -std=c++20 -x cu -I ${PROJECT_SOURCE_DIR}/include -Werror all-warnings
+      -c ${PROJECT_SOURCE_DIR}/examples/${example}.cpp -o ${PROJECT_BINARY_DIR}/bin/nvcc_${example}.o)
+  endforeach()
+endif()
+
 # twice in one program, with and without exceptions, and through nvcc
 foreach(variant IN ITEMS plain noexcept)
   add_executable(odr_${variant} odr/first.cpp odr/second.cpp)

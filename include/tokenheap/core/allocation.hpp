@@ -60,9 +60,10 @@ struct allocation {
 [[nodiscard]] constexpr std::size_t larger(std::size_t a, std::size_t b) noexcept { return a < b ? b : a; }
 [[nodiscard]] constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept { return b < a ? b : a; }
 
+// nvcc knows both builtins, and takes neither for a constant
 /// a + b into `out`; false if it does not fit, and then `out` is unspecified.
 [[nodiscard]] constexpr bool checked_add(std::size_t a, std::size_t b, std::size_t& out) noexcept {
-#if TOKENHEAP_GNU
+#if TOKENHEAP_GNU && !defined(__CUDACC__)
   return !__builtin_add_overflow(a, b, &out);
 #else
   out = a + b;
@@ -72,7 +73,7 @@ struct allocation {
 
 /// a * b into `out`; false if it does not fit, and then `out` is unspecified.
 [[nodiscard]] constexpr bool checked_mul(std::size_t a, std::size_t b, std::size_t& out) noexcept {
-#if TOKENHEAP_GNU
+#if TOKENHEAP_GNU && !defined(__CUDACC__)
   return !__builtin_mul_overflow(a, b, &out);
 #else
   out = a * b;

@@ -49,7 +49,7 @@ class plan {
     if (no.code == errc::ok && !add(pool.state_, payer_of(with.shared_key(0).tenant))) no = no_memory(pool.state_);
     if (no.code != errc::ok) return made.books_ = nullptr, no;
     entry& e = entries_[size_++];
-    e = {.does = action::open, .books = pool.state_, .prompt = prompt, .with = with};
+    e = entry{.does = action::open, .books = pool.state_, .prompt = prompt, .with = with};
     e.made = static_cast<sequence&&>(made);
     return {};
   }
@@ -63,7 +63,7 @@ class plan {
     const std::size_t wanted = divide_up(slots, s.block_tokens_);
     if (wanted > s.books_->total()) return errc::too_large;
     if (!s.ids_.grow((wanted > s.count_ ? wanted : s.count_) + 1) || !add(s.books_, payer_of(s.payer_))) return errc::out_of_memory;
-    entries_[size_++] = {.does = action::grow, .books = s.books_, .of = &s, .slots = slots};
+    entries_[size_++] = entry{.does = action::grow, .books = s.books_, .of = &s, .slots = slots};
     return s.planned_ = true, errc::ok;
   }
 
@@ -72,7 +72,7 @@ class plan {
     if (s.books_ == nullptr) return errc::not_open;
     if (s.planned_) return errc::in_use;
     if (!add(s.books_, payer_of(s.payer_))) return errc::out_of_memory;
-    entries_[size_++] = {.does = action::close, .books = s.books_, .of = &s};
+    entries_[size_++] = entry{.does = action::close, .books = s.books_, .of = &s};
     return s.planned_ = true, errc::ok;
   }
 

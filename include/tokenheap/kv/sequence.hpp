@@ -6,6 +6,7 @@
 #include <cstring>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 #include <tokenheap/kv/block_demand.hpp>
 #include <tokenheap/kv/block_pool.hpp>
@@ -279,7 +280,7 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
   written_ = other.written_, cached_tokens_ = other.cached_tokens_;
   reserved_ = other.reserved_, promised_ = other.promised_, partial_ = other.partial_;
   root_ = other.root_, tenant_ = other.tenant_, payer_ = other.payer_;
-  worth_ = static_cast<decltype(worth_)&&>(other.worth_);
+  worth_ = std::move(other.worth_);  // not a cast: nvcc 13 takes that for a copy
   other.books_ = nullptr;
   other.count_ = other.length_ = other.private_slots_ = 0;
   other.published_ = other.written_ = other.cached_tokens_ = other.reserved_ = 0;

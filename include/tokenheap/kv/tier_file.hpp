@@ -309,7 +309,7 @@ class file_tier {
       finish_move(calls_, fd_, move);
   }
   void begin(item& it, const tier_span& block, file_move::way going) noexcept {
-    it.move = {.first = {&it.header, sizeof it.header}, .second = block, .at = place(it.slot), .going = going};
+    it.move = file_move{.first = {&it.header, sizeof it.header}, .second = block, .at = place(it.slot), .going = going};
     start(it.move);
     if (it.move.is_over()) settle(it);  // while the block is in the cache of the CPU
   }
@@ -335,7 +335,9 @@ class file_tier {
       else if (it.move.is != file_move::state::idle) settle(it);
     }
     const bool syncs = with_.durable && b.going == flights::way::store;
-    return !runs && (!syncs || is_synced(b)) && (b.more.is_over = true);
+    if (runs || (syncs && !is_synced(b))) return false;
+    b.more.is_over = true;
+    return true;
   }
   /// True when the writes of a batch are on the disk, or were refused for not getting there.
   [[nodiscard]] bool is_synced(batch& b) noexcept {

@@ -78,8 +78,9 @@ class basic_counters {
   }
 
   [[nodiscard]] constexpr counter_values values() const noexcept {
-    return {.calls = calls_.values(), .granted = granted_.values(),
-            .requested = Exact ? requested_.values() : gauge{.allocated = requested_.allocated},
+    gauge requested = requested_.values();  // a name of its own: a choice inside the braces crashes nvcc 13
+    if constexpr (!Exact) requested = gauge{.allocated = requested_.allocated};
+    return {.calls = calls_.values(), .granted = granted_.values(), .requested = requested,
             .failures = failures_, .failed_bytes = failed_bytes_, .resets = resets_};
   }
   constexpr void reset_peaks() noexcept {
