@@ -96,7 +96,7 @@ TOKENHEAP_C_API th_status th_source_allocate(th_source* source, size_t bytes, si
 /// Fails     double_free, foreign_pointer, interior_pointer, wrong_size; nothing changes then
 /// Threads   safe
 TOKENHEAP_C_API th_status th_source_deallocate(th_source* source, th_allocation piece) TOKENHEAP_C_NOEXCEPT;
-/// Takes everything back at once and keeps the memory: of a fixed source, an arena, and a slab over one of these.
+/// Takes everything back at once and keeps the memory: of a fixed source and an arena.
 ///
 /// Fails     unsupported for other kinds; in_use while others stand on it
 /// Threads   nobody else may use the source meanwhile
