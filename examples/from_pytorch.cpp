@@ -29,8 +29,8 @@ struct recorded : default_caching_policy {
 struct plain_segments : default_caching_policy {                 // expandable_segments:False
   static constexpr segment_kind kind_of(memory_class) noexcept { return segment_kind::fixed; }
 };
-// [policy]
 using gpu_memory = caching_allocator<sim_device, recorded>;  // cuda_device in an engine
+// [policy]
 
 std::size_t told = 0;
 

@@ -44,7 +44,7 @@ struct spill {
   static bool free_the_oldest(void* user, std::size_t) noexcept {
     spill& own = *static_cast<spill*>(user);
     if (!own.oldest) return false;
-    own.gpu->deallocate(own.oldest);  // into the very allocator that asks: no lock is held
+    own.gpu->deallocate(own.oldest);  // on the stream it came from, into the very allocator that asks: no lock is held
     own.oldest = {};
     return true;
   }

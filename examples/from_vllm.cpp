@@ -203,7 +203,7 @@ int batch() {
   kv::plan<pool_type> step;                            // a whole schedule() at once, all or nothing
   EXPECT(step.grow(*running, 16) == errc::ok);
   EXPECT(step.open(pool, tokens_of(2'000, 80)).code == errc::ok);
-  const kv::admission no = step.commit();              // 6 blocks where 5 are left above the watermark
+  const kv::admission no = step.commit();              // 6 blocks where 5 of its 10 are left above a watermark of 1
   EXPECT(no.code == errc::out_of_memory && running->blocks().size() == 4);
   // [batch]
   return 0;

@@ -140,7 +140,7 @@ def row(engine, version, what, views, equal=True):
 
 
 def main():
-    path = pathlib.Path(sys.argv[1]) / "libtokenheap_dlpack.so"
+    path = pathlib.Path(sys.argv[1]).resolve() / "libtokenheap_dlpack.so"
     if not path.is_file():
         print(f"skipped: no {path}")
         return 77

@@ -56,6 +56,12 @@ def main():
         folded = stacks.read_text().splitlines()
         assert any("engine::load_weights" in line and line.endswith(" 300000") for line in folded) or \
             any("engine::load_weights" in line and line.endswith(f" {WEIGHTS}") for line in folded), folded
+        # no report is not no stacks, and a file that cannot be had is told
+        off = run(program, library, TOKENHEAP_GGML_REPORT="off", TOKENHEAP_GGML_STACKS=str(stacks))
+        assert off.stderr == "" and len(stacks.read_text().splitlines()) > len(folded), off
+        lost = run(program, library, TOKENHEAP_GGML_REPORT=f"{folder}/none/report").stderr
+        assert lost.startswith(f"tokenheap: TOKENHEAP_GGML_REPORT={folder}/none/report cannot be opened\n"), lost
+        assert "ggml in process" in lost, lost
     assert run(program, library, TOKENHEAP_GGML_REPORT="off").stderr == ""
 
     # where ggml calls itself without the dynamic linker nobody can stand in for it, and the report says so

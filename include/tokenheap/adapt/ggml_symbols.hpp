@@ -70,24 +70,30 @@ inline void write_ggml_report(const ggml_page_door& door, std::FILE* to) noexcep
 
 namespace detail {
 
-/// What is written when the process ends. A program that never loaded ggml is left in peace.
-inline void end_of_ggml() noexcept {
+/// The file that a variable of the environment names, opened at its end: several processes may share it.
+[[nodiscard]] inline std::FILE* file_of(const char* variable) noexcept {
+  const char* const path = std::getenv(variable);
+  if (path == nullptr || *path == '\0' || std::string_view(path) == "off") return nullptr;
+  std::FILE* const file = std::fopen(path, "a");
+  if (file == nullptr) std::fprintf(stderr, "tokenheap: %s=%s cannot be opened\n", variable, path);
+  return file;
+}
+
+inline void report_ggml(ggml_page_door& door, bool asked) noexcept {
   const char* const path = std::getenv("TOKENHEAP_GGML_REPORT");
   if (path != nullptr && std::string_view(path) == "off") return;
-  ggml_page_door& door = ggml_door_here();
-  const bool asked = door.stats().pieces.allocated != 0;
-  if (!asked && !is_ggml_loaded()) return;
-  // several processes may share the file
-  std::FILE* const to = path == nullptr || *path == '\0' ? stderr : std::fopen(path, "a");
-  if (to == nullptr) return;
+  std::FILE* const file = file_of("TOKENHEAP_GGML_REPORT");
+  std::FILE* const to = file == nullptr ? stderr : file;
   if (asked) {
     write_ggml_report(door, to);
   } else {
     std::fputs("tokenheap: ggml asked for nothing here: is it linked with -Bsymbolic, or into the program?\n", to);
   }
-  to == stderr ? static_cast<void>(std::fflush(to)) : static_cast<void>(std::fclose(to));
-  const char* const stacks = std::getenv("TOKENHEAP_GGML_STACKS");
-  std::FILE* const folded = stacks == nullptr || *stacks == '\0' ? nullptr : std::fopen(stacks, "a");
+  file == nullptr ? static_cast<void>(std::fflush(to)) : static_cast<void>(std::fclose(file));
+}
+
+inline void fold_ggml(ggml_page_door& door) noexcept {
+  std::FILE* const folded = file_of("TOKENHEAP_GGML_STACKS");
   if (folded == nullptr) return;
   door.for_each_stack([&](const sampled_stack& s, std::size_t peak_bytes) {
     if (peak_bytes == 0) return;
@@ -97,6 +103,15 @@ inline void end_of_ggml() noexcept {
     std::fwrite(text, 1, line.length(), folded);
   });
   std::fclose(folded);
+}
+
+/// What is written when the process ends. A program that never loaded ggml is left in peace.
+inline void end_of_ggml() noexcept {
+  ggml_page_door& door = ggml_door_here();
+  const bool asked = door.stats().pieces.allocated != 0;
+  if (!asked && !is_ggml_loaded()) return;
+  report_ggml(door, asked);
+  fold_ggml(door);
 }
 
 /// Ends after the destructors of C++ objects, which may still free what ggml gave.

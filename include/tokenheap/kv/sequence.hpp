@@ -289,8 +289,7 @@ void sequence<Pool>::take_over(sequence& other) noexcept {
 template <class Pool>
 errc sequence<Pool>::look_at_growth(std::size_t slots, demand& d) noexcept {
   const bool partial = length_ % block_tokens_ != 0;
-  d.ids = ids_.first(), d.payer = payer_;
-  d.own = reserved_;
+  d.ids = ids_.first(), d.payer = payer_, d.own = reserved_;
   return d.look_growth(*books_, count_, divide_up(slots, block_tokens_), partial ? ids_[length_ / block_tokens_] : no_block);
 }
 
