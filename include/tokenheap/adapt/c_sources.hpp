@@ -60,6 +60,7 @@ class c_errand {
     return static_cast<bool>(brought_);
   }
   [[nodiscard]] bool wants() const noexcept { return bytes_ != 0; }
+  [[nodiscard]] bool has_rest() const noexcept { return brought_ || gone_ != nullptr; }
   /// Gives back what was brought in vain, and what is no longer wanted.
   void give_back() noexcept {
     if (brought_) from_->deallocate(brought_);
@@ -159,11 +160,11 @@ class c_source_of final : public c_source {
 
  private:
   static constexpr bool has_below = std::is_constructible_v<Source, const c_below::options&>;
-  /// Calls of such a source may run functions of the user's own.
+  /// Calls of callbacks always run functions of the user's own; those of an arena or a slab do on an errand.
   struct nobody {
     explicit nobody(c_object&) noexcept {}
   };
-  using stay = std::conditional_t<has_below || std::is_same_v<Source, c_callbacks>, c_stay, nobody>;
+  using stay = std::conditional_t<std::is_same_v<Source, c_callbacks>, c_stay, nobody>;
 
   /// Runs a call under the lock, and then without it what the call has for the source below.
   template <class Call>
@@ -177,6 +178,8 @@ class c_source_of final : public c_source {
         call();
       }
     }
+    if (!errand.has_rest()) return;
+    const c_stay open(*this);
     errand.give_back();
   }
 
@@ -190,6 +193,7 @@ class c_source_of final : public c_source {
         if (!a) why = source_.last_failure();
     };
     for (run(errand, ask); !a && errand.wants(); run(errand, ask)) {
+      const c_stay until(*this);
       if (errand.fetch()) continue;
       why = {};  // the source below has said it
       return {};
@@ -203,7 +207,6 @@ class c_source_of final : public c_source {
   }
   [[nodiscard]] bool reset_below() noexcept override {
     if constexpr (resettable<Source>) {
-      [[maybe_unused]] const stay open(*this);
       c_errand errand;
       return run(errand, [&] { source_.reset(); }), true;
     }
@@ -211,7 +214,6 @@ class c_source_of final : public c_source {
   }
   [[nodiscard]] bool trim_below(std::size_t keep, std::size_t& given) noexcept override {
     if constexpr (trimmable<Source>) {
-      [[maybe_unused]] const stay open(*this);
       c_errand errand;
       return run(errand, [&] { given = source_.trim(keep); }), true;
     }
