@@ -28,14 +28,17 @@ struct staged_calls : linux_calls {
   static inline int unmap_after;
   static inline std::size_t limit, count;
   static inline long mapped;
+  static inline int huge_over_a_region;
 
   static void calm() {
     map_error = huge_error = unmap_error = close_error = advise_error = bind_error = lock_error = unmap_after = 0;
     limit = 65530;
     count = 50;
     mapped = 0;
+    huge_over_a_region = 0;
   }
   static void* map(void* at, std::size_t bytes, bool huge, int& error) noexcept {
+    if (huge && at != nullptr) ++huge_over_a_region;
     error = huge ? huge_error : map_error;
     if (error != 0) return nullptr;
     // no machine must have 2 MiB pages set aside for this
@@ -143,10 +146,13 @@ TEST_CASE("pages: what was got instead of huge pages is reported", "[pages]") {
   CHECK(address_of(a.data) % (2 * MiB) == 0);
   CHECK(two_mib.pages_of(a.data) == huge_pages::two_mib);
   two_mib.deallocate({a.data, 3 * MiB});
+  CHECK(staged_calls::huge_over_a_region == 1);
 
+  // a mapping over a region that is refused takes the region away: another thread's may come into the hole
   staged_calls::huge_error = ENOMEM;
   a = two_mib.allocate(3 * MiB);
   REQUIRE(a);
+  CHECK(staged_calls::huge_over_a_region == 1);
   CHECK(two_mib.pages_of(a.data) == huge_pages::transparent);
   two_mib.deallocate(a);
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <tokenheap/core/config.hpp>
 
@@ -60,25 +61,20 @@ struct allocation {
 [[nodiscard]] constexpr std::size_t larger(std::size_t a, std::size_t b) noexcept { return a < b ? b : a; }
 [[nodiscard]] constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept { return b < a ? b : a; }
 
-// nvcc knows both builtins, and takes neither for a constant
 /// a + b into `out`; false if it does not fit, and then `out` is unspecified.
 [[nodiscard]] constexpr bool checked_add(std::size_t a, std::size_t b, std::size_t& out) noexcept {
-#if TOKENHEAP_GNU && !defined(__CUDACC__)
-  return !__builtin_add_overflow(a, b, &out);
-#else
   out = a + b;
   return out >= a;
-#endif
 }
 
 /// a * b into `out`; false if it does not fit, and then `out` is unspecified.
 [[nodiscard]] constexpr bool checked_mul(std::size_t a, std::size_t b, std::size_t& out) noexcept {
-#if TOKENHEAP_GNU && !defined(__CUDACC__)
-  return !__builtin_mul_overflow(a, b, &out);
-#else
+#if TOKENHEAP_GNU
+  // nvcc takes the builtin for no constant
+  if (!std::is_constant_evaluated()) return !__builtin_mul_overflow(a, b, &out);
+#endif
   out = a * b;
   return a == 0 || out / a == b;
-#endif
 }
 
 /// The low half of a * b, and the high half into `high`.

@@ -62,7 +62,7 @@ class basic_page_source {
     r.requested = bytes;
     if (!map(r, alignment)) return {};
     if (!place(r)) {
-      unmap(r);
+      if (r.address != 0) unmap(r);
       return {};
     }
     touch(r);
@@ -151,11 +151,11 @@ class basic_page_source {
       if (error != 0) return refuse_map(r.size, error);
     }
     if (with_.huge == huge_pages::two_mib) {
-      if (Calls::map(at(r.address), r.size, true, error) != nullptr) {
+      const bool huge = has_huge(r.size, error);
+      if (error != 0) return refuse_map(r.size, error);
+      if (huge) {
+        if (Calls::map(at(r.address), r.size, true, error) == nullptr) return lose(r, error);
         r.got = huge_pages::two_mib;
-      } else if (Calls::map(at(r.address), r.size, false, error) == nullptr) {
-        // a refused mapping may have taken the old one away; without it there is no region
-        return refuse_map(r.size, error);
       }
     }
     if (with_.huge != huge_pages::none && r.got == huge_pages::none && Calls::advise_huge(at(r.address), r.size) == 0)
@@ -169,6 +169,23 @@ class basic_page_source {
       if (error != 0) return refuse_lock(r.size, error);
     }
     return true;
+  }
+
+  /// Whether the system has 2 MiB pages left: asked for elsewhere, since a refused mapping over a region takes it away, and
+  /// another thread's mapping may come into the hole.
+  [[nodiscard]] static bool has_huge(std::size_t bytes, int& error) noexcept {
+    void* const trial = Calls::map(nullptr, bytes, true, error);
+    error = trial == nullptr ? 0 : Calls::unmap(trial, bytes);
+    return trial != nullptr;
+  }
+  /// The last huge page went to somebody else meanwhile: what lies between the fences now may be another thread's.
+  [[nodiscard]] bool lose(region& r, int error) noexcept {
+    if (with_.guards) {
+      (void)Calls::unmap(at(r.address - fence()), fence());
+      (void)Calls::unmap(at(r.address + r.size), fence());
+    }
+    r.address = 0;
+    return refuse_map(r.size, error);
   }
 
   int unmap(const region& r) noexcept { return Calls::unmap(at(r.address - fence()), r.size + 2 * fence()); }
