@@ -59,7 +59,7 @@ class torch_door {
     per_device* const d = at(ordinal);
     if (d == nullptr) return nullptr;
     shortage why;
-    torch_pools<heap>::ask_for(on);
+    d->pools.ask_for(on);
     const allocation a = d->memory.allocate_on(on, device_request{.bytes = static_cast<std::size_t>(bytes)}, &why);
     if (!a) describe(why, error_text(), error_room);
     return a.data;
