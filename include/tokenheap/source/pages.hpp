@@ -176,6 +176,7 @@ class basic_page_source {
   [[nodiscard]] static bool has_huge(std::size_t bytes, int& error) noexcept {
     void* const trial = Calls::map(nullptr, bytes, true, error);
     error = trial == nullptr ? 0 : Calls::unmap(trial, bytes);
+    if (error != 0) (void)Calls::unmap(trial, bytes);  // once more: no book has it
     return trial != nullptr;
   }
   /// The last huge page went to somebody else meanwhile: what lies between the fences now may be another thread's.
