@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include <tokenheap/adapt/c_sequence_symbols.hpp>
+
 using namespace tokenheap;
 
 namespace {
