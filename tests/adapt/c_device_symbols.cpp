@@ -6,19 +6,10 @@
 #include <thread>
 #include <vector>
 
+#include "c_kit.hpp"
+
 using namespace tokenheap;
-
-namespace {
-
-template <class T>
-T fresh() {
-  T made{};
-  made.size = sizeof made;
-  made.version = TOKENHEAP_C_VERSION;
-  return made;
-}
-
-}  // namespace
+using c_kit::fresh;
 
 TEST_CASE("threads of C share an allocator, each on a stream of its own") {
   auto with = fresh<th_gpu_options>();

@@ -9,17 +9,12 @@
 #include <tokenheap/adapt/c_sequence_symbols.hpp>
 #include <tokenheap/adapt/c_kv_symbols.hpp>
 
+#include "c_kit.hpp"
+
 using namespace tokenheap;
+using c_kit::fresh;
 
 namespace {
-
-template <class T>
-T fresh() {
-  T made{};
-  made.size = sizeof made;
-  made.version = TOKENHEAP_C_VERSION;
-  return made;
-}
 
 using names = std::set<std::pair<std::uint64_t, std::uint64_t>>;
 

@@ -6,19 +6,14 @@
 #include <random>
 #include <vector>
 
+#include "c_kit.hpp"
+
 using namespace tokenheap;
+using c_kit::fresh;
 
 namespace {
 
 constexpr std::size_t bytes = 64;
-
-template <class T>
-T fresh() {
-  T made{};
-  made.size = sizeof made;
-  made.version = TOKENHEAP_C_VERSION;
-  return made;
-}
 
 th_tier* open_host(std::uint64_t blocks) {
   auto with = fresh<th_host_tier_options>();

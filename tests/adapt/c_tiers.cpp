@@ -4,23 +4,11 @@
 
 #include <string>
 
+#include "c_kit.hpp"
+
 using namespace tokenheap;
 using namespace tokenheap::adapt;
-
-namespace {
-
-constexpr std::size_t bytes = 512;
-using host = c_tier_of<kv::host_tier<c_memory>>;
-
-void open(host& tier, std::size_t blocks, std::size_t batches = 8) {
-  const failure why = tier.keep(kv::host_tier<c_memory>::open(
-      {.block_bytes = bytes, .room = {.blocks = blocks}, .batches = batches, .name = tier.name()}, tier.memory));
-  REQUIRE(why.code == errc::ok);
-}
-
-th_block_name name_of(std::uint64_t n) { return {.hash = {n, n * n}, .group = 1, .reserved = 0}; }
-
-}  // namespace
+using namespace c_kit;
 
 TEST_CASE("batches of a tier of C are known by their tickets") {
   host tier("tier", "", nullptr);

@@ -13,11 +13,12 @@ import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+from worker import Worker
 
 COLUMNS = ("heap", "slabs", "ranges")
 REPEATS = int(os.environ.get("TOKENHEAP_ENGINE_REPEATS", "5"))
@@ -181,25 +182,6 @@ def worker(folder, column):
         else:
             answer = figures(lib) | {"resident_peak": resident("VmHWM") - before}
         print(json.dumps(answer), flush=True)
-
-
-class Worker:
-    """A process that answers commands with JSON, until its input ends."""
-
-    def __init__(self, script, *arguments):
-        self.process = subprocess.Popen([sys.executable, script, "--worker", *arguments], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def ask(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer, f"the worker ended at {command}: {self.process.wait()}"
-        return json.loads(answer)
-
-    def end(self):
-        self.process.stdin.close()
-        assert self.process.wait() == 0, "a worker did not end well"
 
 
 def is_equal(a, b):

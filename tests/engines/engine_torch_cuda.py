@@ -17,6 +17,7 @@ import threading
 import time
 
 import engine_torch
+from worker import Worker
 
 SHAPE = engine_torch.Shape(layers=16, width=2048, hidden=5504, heads=16, kv_heads=4, vocabulary=32000)
 SETTERS = {"set_init_fn": "init", "set_record_stream_fn": "record_stream", "set_memory_fraction_fn": "memory_fraction",
@@ -83,7 +84,7 @@ def on_gpu(path):
     """Rows of the pool and of the replaced allocator against PyTorch's own; True if every output was equal."""
     import torch
 
-    workers = {mode: engine_torch.Worker(__file__, str(path), mode) for mode in MODES}
+    workers = {mode: Worker(__file__, str(path), mode) for mode in MODES}
     outputs, first, middle = engine_torch.take_turns(workers)
     ends = {mode: one.ask("figures") for mode, one in workers.items()}
     for one in workers.values():

@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+from worker import Worker
+
 REPEATS = int(os.environ.get("TOKENHEAP_ENGINE_REPEATS", "7"))
 TURNS, TOKENS, SEED, PROMPT, LEAK = 4, 96, 7, b"the rain in the", 12352
 OUTPUT = ("greedy", "sampled", "logits")
@@ -103,24 +105,12 @@ def worker(path, lib_path):
         print(json.dumps(answer), flush=True)
 
 
-class Worker:
+class Preloaded(Worker):
     """A process in which ggml's two functions are those of `preload`, or ggml's own."""
 
     def __init__(self, model, preload="", **environment):
         given = os.environ | environment | ({"LD_PRELOAD": str(preload)} if preload else {})
-        self.process = subprocess.Popen([sys.executable, __file__, "--worker", model, str(preload)], text=True, env=given,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def ask(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer, f"the worker ended at {command}: {self.process.wait()}"
-        return json.loads(answer)
-
-    def end(self):
-        self.process.stdin.close()
-        assert self.process.wait() == 0, "a worker did not end well"
+        super().__init__(__file__, model, str(preload), env=given)
 
 
 def libraries():
@@ -155,7 +145,7 @@ def heap_figures(model, source, scratch):
     made = pathlib.Path(scratch) / "libggml_heap.so"
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", pathlib.Path(source) / "tests/engines/ggml_heap.c", "-o", made,
                     "-lpthread"], check=True)
-    watched = Worker(model, made)
+    watched = Preloaded(model, made)
     watched.ask("own")
     answer = watched.ask("heap")
     answer["pair"] = watched.ask("pair")
@@ -168,7 +158,7 @@ def take_turns(model, lib_path, report, wanted):
 
     A process has luck or none with where its memory lies, for as long as it lives: so there are many short ones.
     """
-    own, ours = Worker(model), Worker(model, lib_path, TOKENHEAP_GGML_REPORT=str(report))
+    own, ours = Preloaded(model), Preloaded(model, lib_path, TOKENHEAP_GGML_REPORT=str(report))
     times = {own: [], ours: []}
     for turn in range(TURNS + 1):
         for process in (own, ours) if turn % 2 == 0 else (ours, own):
@@ -196,7 +186,7 @@ def llama_rows(lib_path, source, scratch, model):
         if pair + 1 != REPEATS:
             own.end()
             ours.end()
-    fresh = Worker(model, lib_path, TOKENHEAP_GGML_REPORT="off")
+    fresh = Preloaded(model, lib_path, TOKENHEAP_GGML_REPORT="off")
     mapped, of_mapped = [process.ask("mapped") for process in (own, fresh)], fresh.ask("figures")
     pair_us = ours.ask("pair")
     ours.ask("leak")

@@ -16,6 +16,7 @@
 #include <tokenheap/observe/reading_of.hpp>
 #include <tokenheap/source/host.hpp>
 
+#include "late.hpp"
 #include "part.hpp"
 
 DECLARE_PART(first);
@@ -32,27 +33,6 @@ DECLARE_PART(second);
 namespace {
 
 struct memory : tokenheap::layered<tokenheap::host_source, tokenheap::arena<>, tokenheap::with<tokenheap::spin_lock>> {};
-
-struct opened {
-  void* object = nullptr;
-  void (*enter)() = nullptr;
-  void (*leave)() = nullptr;
-  std::size_t (*sees)() = nullptr;
-  const void* (*address)() = nullptr;
-};
-
-template <class F>
-bool find(void* object, const std::string& name, F& out) {
-  out = reinterpret_cast<F>(::dlsym(object, name.c_str()));
-  return out != nullptr;
-}
-
-bool open(const char* path, const std::string& name, opened& out) {
-  void* const object = out.object = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (object == nullptr) return std::fprintf(stderr, "%s\n", ::dlerror()), false;
-  return find(object, name + "_register", out.enter) && find(object, name + "_leave", out.leave) &&
-         find(object, name + "_sees", out.sees) && find(object, name + "_address", out.address);
-}
 
 bool has(const std::vector<tokenheap::pool_reading>& all, const std::string& name) {
   return std::any_of(all.begin(), all.end(), [&](const tokenheap::pool_reading& r) { return r.pool == name; });

@@ -8,8 +8,9 @@
 
 #include <cstddef>
 #include <cstdio>
-#include <string>
 #include <vector>
+
+#include "late.hpp"
 
 #if OWN_POOL
 #include <tokenheap/alloc/arena.hpp>
@@ -25,31 +26,6 @@
       return 1;                                                              \
     }                                                                        \
   } while (false)
-
-namespace {
-
-struct opened {
-  void* object = nullptr;
-  void (*enter)() = nullptr;
-  void (*leave)() = nullptr;
-  std::size_t (*sees)() = nullptr;
-  const void* (*address)() = nullptr;
-};
-
-template <class F>
-bool find(void* object, const std::string& name, F& out) {
-  out = reinterpret_cast<F>(::dlsym(object, name.c_str()));
-  return out != nullptr;
-}
-
-bool open(const char* path, const std::string& name, opened& out) {
-  out.object = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (out.object == nullptr) return std::fprintf(stderr, "%s\n", ::dlerror()), false;
-  return find(out.object, name + "_register", out.enter) && find(out.object, name + "_leave", out.leave) &&
-         find(out.object, name + "_sees", out.sees) && find(out.object, name + "_address", out.address);
-}
-
-}  // namespace
 
 int main(int count, char** arguments) {
   std::size_t shared = 0;

@@ -1,7 +1,6 @@
 // The part of the caching allocator that takes segments and pages from the device and gives them back.
 #pragma once
 
-
 #include <tokenheap/alloc/caching_waits.hpp>
 #include <tokenheap/source/region_book.hpp>
 

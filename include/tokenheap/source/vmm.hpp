@@ -161,7 +161,6 @@ class vmm_source {
     bool busy;
   };
 
-  // <algorithm> would be half the weight of this header
   [[nodiscard]] static void* at(std::uintptr_t address) noexcept { return reinterpret_cast<void*>(address); }
 
   /// Maps pages until the piece has `size` bytes; on a refusal all of it is undone.
